@@ -1,0 +1,50 @@
+/**
+ * Where files end up. A file under its final name is complete and verified; nothing else ever is. Paths are relative,
+ * with forward slashes. Besides artifacts the store keeps small JSON records (search pages, plans, stories) under
+ * `.nimbus/`, so that lists of products travel by reference. Adapter: local/ (an S3-compatible bucket comes later).
+ *
+ * Errors: StorageFull, StoreUnavailable, NotFound, Conflict (path taken by other bytes), InvalidInput (path outside).
+ */
+import type { Artifact } from '../jobs/product.js';
+import type { TransferResult } from '../transfer/transfer.js';
+
+/** What the store remembers of a product it holds. */
+export interface HeldProduct {
+  provider: string;
+  product_id: string;
+  artifacts: Artifact[];
+  stored_at: string;
+}
+
+export interface ArtifactStore {
+  /** Creates what is missing; refuses a root that is a symlink or cannot be written. */
+  prepare(): Promise<void>;
+  /** Absolute directory for the unfinished bytes of this key; on the same file system as the final names. */
+  partialDirectory(key: string): string;
+  /** Moves a verified transfer to its final name, durably, and removes the partial directory. Repeatable: the same bytes already there is success. */
+  publish(transfer: TransferResult, finalPath: string, key: string): Promise<Artifact>;
+  /** Drops the partial directory of this key. Harmless when there is none. */
+  discard(key: string): Promise<void>;
+
+  getHeld(provider: string, productId: string): Promise<HeldProduct | null>;
+  putHeld(held: HeldProduct): Promise<void>;
+  /** `size` compares lengths, `digest` reads every byte. */
+  isIntact(artifact: Artifact, how: 'size' | 'digest', signal: AbortSignal): Promise<boolean>;
+
+  /** Atomic and durable; a repeat replaces. */
+  putRecord(path: string, value: unknown): Promise<void>;
+  /** NotFound if there is none. Callers parse what comes back. */
+  getRecord(path: string): Promise<unknown>;
+  /** Paths of records below a prefix, sorted. */
+  listRecords(prefix: string): Promise<string[]>;
+  /** A small public file such as a manifest: atomic, durable, under its final name. */
+  putFile(
+    path: string,
+    content: string,
+    mediaType: string,
+  ): Promise<{ bytes: number; sha256: string }>;
+
+  /** For serving: absolute path of a final file, or NotFound. Refuses anything outside the root, hidden, or a symlink. */
+  resolve(path: string): Promise<{ absolutePath: string; bytes: number }>;
+  freeBytes(): Promise<number>;
+}

@@ -1,0 +1,200 @@
+/**
+ * The only reader of process.env. A bad value names itself; the caller stops the process with exit code 78 (EX_CONFIG).
+ * The table in docs/configuration.md and .env.example list the same variables; test/unit/config.test.ts holds them equal.
+ */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+const flag = z
+  .enum(['true', 'false', '1', '0', 'yes', 'no'])
+  .transform((value) => ['true', '1', 'yes'].includes(value));
+const port = z.coerce.number().int().min(1).max(65_535);
+const url = z
+  .url({ protocol: /^https?$/, error: 'Not an http(s) address' })
+  .transform((value) => value.replace(/\/+$/, ''));
+const text = z.string().min(1);
+
+const providerLimits = z.string().transform((value, context) => {
+  const limits: Record<string, number> = {};
+  for (const part of value
+    .split(',')
+    .map((piece) => piece.trim())
+    .filter(Boolean)) {
+    const match = /^([a-z][a-z0-9-]*)=([1-9]\d{0,3})$/.exec(part);
+    if (!match) {
+      context.addIssue({
+        code: 'custom',
+        message: `Not name=number: "${part}" (example: copernicus=2,usgs=4)`,
+      });
+      return z.NEVER;
+    }
+    limits[match[1]!] = Number(match[2]);
+  }
+  return limits;
+});
+
+/** One entry a variable: how it is checked, and its default. `''` in the environment means "not set". */
+export const variables = {
+  NIMBUS_API_HOST: text.default('127.0.0.1'),
+  NIMBUS_API_PORT: port.default(8000),
+  NIMBUS_API_KEY: z.string().min(8, 'Shorter than 8 characters').optional(),
+  NIMBUS_CORS_ORIGINS: z.string().default(''),
+  NIMBUS_MAX_REQUEST_MB: z.coerce.number().positive().max(64).default(2),
+  NIMBUS_ENABLE_METRICS: flag.default(true),
+  NIMBUS_RUNTIME_ROLE: z.enum(['api', 'worker', 'all']).default('all'),
+  NIMBUS_DB_BACKEND: z.enum(['mongodb', 'sqlite']).default('mongodb'),
+  NIMBUS_MONGODB_URI: z
+    .string()
+    .regex(/^mongodb(\+srv)?:\/\//, 'Not a mongodb:// address')
+    .optional(),
+  NIMBUS_MONGODB_DB: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,63}$/, 'Letters, digits, dash and underscore only')
+    .default('nimbus'),
+  NIMBUS_DB_PATH: text.optional(),
+  NIMBUS_DATA_DIR: text.default('./data'),
+  NIMBUS_MAX_JOBS: z.coerce.number().int().min(1).max(64).default(4),
+  NIMBUS_PROVIDER_LIMITS: providerLimits.default({ copernicus: 4 }),
+  NIMBUS_STALE_JOB_SECONDS: z.coerce.number().min(5).max(3600).default(15),
+  NIMBUS_QUEUE_POLL_SECONDS: z.coerce.number().positive().optional(),
+  NIMBUS_COPERNICUS_BASE_URL: url.default('https://catalogue.dataspace.copernicus.eu'),
+  NIMBUS_COPERNICUS_DOWNLOAD_URL: url.default('https://download.dataspace.copernicus.eu'),
+  NIMBUS_COPERNICUS_TOKEN_URL: url.default(
+    'https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token',
+  ),
+  NIMBUS_COPERNICUS_USERNAME: text.optional(),
+  NIMBUS_COPERNICUS_PASSWORD: text.optional(),
+  NIMBUS_USGS_SERVICE_URL: url.optional(),
+  NIMBUS_USGS_USERNAME: text.optional(),
+  NIMBUS_USGS_TOKEN: text.optional(),
+  NIMBUS_SERVICE_URL: url.optional(),
+  NIMBUS_UI_DATA_DIR: text.optional(),
+  NIMBUS_UI_PORT: port.optional(),
+  NIMBUS_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  NIMBUS_TASK_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,100}$/, 'Letters, digits, dash and underscore only')
+    .default('nimbus'),
+  NIMBUS_TEMPORAL_UI_URL: url.optional(),
+} as const;
+
+const environmentSchema = z.object(variables);
+
+export type Environment = z.infer<typeof environmentSchema>;
+
+export interface Config {
+  api: {
+    host: string;
+    port: number;
+    key: string | null;
+    corsOrigins: string[];
+    maxRequestBytes: number;
+    metrics: boolean;
+  };
+  role: 'api' | 'worker' | 'all';
+  mirror:
+    { backend: 'mongodb'; uri: string; database: string } | { backend: 'sqlite'; path: string };
+  dataDir: string;
+  worker: { maxTransfers: number; staleSeconds: number; providerLimits: Record<string, number> };
+  copernicus: {
+    baseUrl: string;
+    downloadUrl: string;
+    tokenUrl: string;
+    username: string | null;
+    password: string | null;
+  };
+  temporal: { taskQueue: string; uiUrl: string | null; env: Record<string, string | undefined> };
+  logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Variables that are accepted and do nothing, with the reason: reported once at start. */
+  unused: string[];
+}
+
+/** A variable that cannot be used. Exit code 78. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  constructor(readonly problems: { variable: string; message: string }[]) {
+    super(problems.map(({ variable, message }) => `${variable}: ${message}`).join('\n'));
+  }
+}
+
+/** Reads `.env` in the working directory when there is one; what is already in the environment wins. */
+export function loadDotEnv(directory: string = process.cwd()): void {
+  const file = resolve(directory, '.env');
+  if (existsSync(file)) process.loadEnvFile(file);
+}
+
+/** @throws ConfigError naming every bad variable at once */
+export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = environmentSchema.safeParse(given);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => ({
+        variable: issue.path.join('.'),
+        message: issue.message,
+      }));
+  if (!parsed.success) throw new ConfigError(problems);
+  const env = parsed.data;
+  const dataDir = resolve(env.NIMBUS_DATA_DIR);
+  return deepFreeze({
+    api: {
+      host: env.NIMBUS_API_HOST,
+      port: env.NIMBUS_API_PORT,
+      key: env.NIMBUS_API_KEY ?? null,
+      corsOrigins: env.NIMBUS_CORS_ORIGINS.split(',')
+        .map((origin) => origin.trim())
+        .filter(Boolean),
+      maxRequestBytes: Math.floor(env.NIMBUS_MAX_REQUEST_MB * 1024 * 1024),
+      metrics: env.NIMBUS_ENABLE_METRICS,
+    },
+    role: env.NIMBUS_RUNTIME_ROLE,
+    mirror:
+      env.NIMBUS_DB_BACKEND === 'mongodb'
+        ? {
+            backend: 'mongodb',
+            uri: env.NIMBUS_MONGODB_URI ?? 'mongodb://127.0.0.1:27017/?replicaSet=nimbus',
+            database: env.NIMBUS_MONGODB_DB,
+          }
+        : { backend: 'sqlite', path: resolve(env.NIMBUS_DB_PATH ?? `${dataDir}/nimbus.db`) },
+    dataDir,
+    worker: {
+      maxTransfers: env.NIMBUS_MAX_JOBS,
+      staleSeconds: env.NIMBUS_STALE_JOB_SECONDS,
+      providerLimits: { copernicus: 4, ...env.NIMBUS_PROVIDER_LIMITS },
+    },
+    copernicus: {
+      baseUrl: env.NIMBUS_COPERNICUS_BASE_URL,
+      downloadUrl: env.NIMBUS_COPERNICUS_DOWNLOAD_URL,
+      tokenUrl: env.NIMBUS_COPERNICUS_TOKEN_URL,
+      username: env.NIMBUS_COPERNICUS_USERNAME ?? null,
+      password: env.NIMBUS_COPERNICUS_PASSWORD ?? null,
+    },
+    temporal: {
+      taskQueue: env.NIMBUS_TASK_QUEUE,
+      uiUrl: env.NIMBUS_TEMPORAL_UI_URL ?? null,
+      env: Object.fromEntries(
+        Object.entries(given).filter(([name]) => name.startsWith('TEMPORAL_')),
+      ),
+    },
+    logLevel: env.NIMBUS_LOG_LEVEL,
+    unused: [
+      ...(env.NIMBUS_QUEUE_POLL_SECONDS === undefined
+        ? []
+        : ['NIMBUS_QUEUE_POLL_SECONDS is not used: the engine pushes work to the workers']),
+      ...Object.keys(given)
+        .filter((name) => name.startsWith('NIMBUS_') && !(name in variables))
+        .map((name) => `${name} is not a variable of Nimbus: is it mistyped?`),
+    ],
+  });
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}
