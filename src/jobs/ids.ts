@@ -16,15 +16,20 @@ export function fromDownloadWorkflowId(
 export const jobDirectory = (jobId: string): string => `jobs/${jobId}`;
 export const manifestPath = (jobId: string): string => `${jobDirectory(jobId)}/manifest.json`;
 
-/** Record of one search page, of the plan, of a chunk of it, and of a finished run's events. */
+/**
+ * Records of a job: one search page, one chunk of the plan, one recording of events (named by its first event's number).
+ * Names sort in the order in which they were written.
+ */
 export const searchPageRecord = (jobId: string, page: number): string =>
   `jobs/${jobId}/search/${pad(page)}`;
+export const planPrefix = (jobId: string): string => `jobs/${jobId}/plan/`;
 export const planChunkRecord = (jobId: string, chunk: number): string =>
-  `jobs/${jobId}/plan/${pad(chunk)}`;
-export const storyRecord = (jobId: string, run: number): string =>
-  `jobs/${jobId}/story/${pad(run)}`;
+  `${planPrefix(jobId)}${pad(chunk)}`;
+export const storyPrefix = (jobId: string): string => `jobs/${jobId}/story/`;
+export const storyRecord = (jobId: string, firstEvent: number): string =>
+  `${storyPrefix(jobId)}${pad(firstEvent)}`;
 
-const pad = (index: number): string => String(index).padStart(6, '0');
+const pad = (index: number): string => String(index).padStart(8, '0');
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 export const isJobId = (value: string): boolean => uuid.test(value);

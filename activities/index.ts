@@ -1,0 +1,29 @@
+/** What workflows may ask for, as one object made from its dependencies. One file for each area. */
+import type { ArtifactStore } from '../src/artifacts/artifact-store.js';
+import type { Mirror } from '../src/mirror/mirror.js';
+import type { Provider } from '../src/providers/provider.js';
+import type { Transfer } from '../src/transfer/transfer.js';
+import { createFetchActivities } from './fetch.activities.js';
+import { createRecordActivities } from './record.activities.js';
+import { createSearchActivities } from './search.activities.js';
+
+export interface ActivityDependencies {
+  providers: ReadonlyMap<string, Provider>;
+  store: ArtifactStore;
+  /** Only written to here: nothing decides from it. */
+  mirror: Pick<Mirror, 'apply' | 'reportProgress'>;
+  transfer: Transfer;
+  /** Aborts when this worker is told to stop: transfers flush, let go and are taken up elsewhere. */
+  stopping: AbortSignal;
+}
+
+export function createActivities(dependencies: ActivityDependencies) {
+  return {
+    ...createSearchActivities(dependencies),
+    ...createFetchActivities(dependencies),
+    ...createRecordActivities(dependencies),
+  };
+}
+
+export type Activities = ReturnType<typeof createActivities>;
+export type { PlannedProduct } from './search.activities.js';

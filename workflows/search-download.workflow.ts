@@ -1,0 +1,424 @@
+/**
+ * The job type `search_download`: search the catalogue page by page, plan, fetch each product through a child workflow,
+ * a bounded window at a time, continue as new after each chunk, and leave a manifest. The manifest is the last act; only
+ * then has the job succeeded.
+ */
+import {
+  CancellationScope,
+  ParentClosePolicy,
+  condition,
+  continueAsNew,
+  executeChild,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+  TemporalFailure,
+  ChildWorkflowCancellationType,
+} from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { downloadWorkflowId } from '../src/jobs/ids.js';
+import {
+  initialSnapshot,
+  type JobHeader,
+  type JobSnapshot,
+  type JobState,
+} from '../src/jobs/job.js';
+import type { Problem } from '../src/jobs/problem.js';
+import { Story } from '../src/jobs/story.js';
+import { searchAttribute } from '../src/jobs/search-attributes.js';
+import type { PlannedProduct } from '../activities/index.js';
+import { download, type DownloadInput, type DownloadResult } from './download.workflow.js';
+import {
+  downloadEndedSignal,
+  followSignal,
+  snapshotQuery,
+  transferNoteSignal,
+} from './messages.js';
+import { planJob, readChunk, searchPage, writeManifest } from './shared/activities.js';
+import { readFailure, toWorkflowFailure, type Failure } from './shared/failure.js';
+import { defaultPatience, withPatience, type Patience } from './shared/patience.js';
+import { Recorder } from './shared/recorder.js';
+
+export interface SearchDownloadOptions {
+  /** Products fetched at the same time by one job. */
+  window: number;
+  /** Products a run: the job continues as new after each chunk. */
+  chunkSize: number;
+  /** Search pages a run. */
+  pagesARun: number;
+  /** Queue of the provider's transfers is `<prefix>-<provider>`. */
+  transferQueuePrefix: string;
+  staleSeconds: number;
+  /** How long to wait for another job's download before looking again by ourselves. */
+  followMs: number;
+  patience: Patience;
+}
+
+const defaultOptions: SearchDownloadOptions = {
+  window: 8,
+  chunkSize: 100,
+  pagesARun: 100,
+  transferQueuePrefix: 'nimbus-transfers',
+  staleSeconds: 15,
+  followMs: 30_000,
+  patience: defaultPatience,
+};
+
+/** Carried from run to run. */
+interface Progress {
+  snapshot: JobSnapshot;
+  phase:
+    | { name: 'search'; page: number; cursor: Record<string, unknown> | null }
+    | { name: 'fetch'; chunk: number; chunks: number };
+  /** The first product that failed: the cause shown when all did. */
+  firstProblem: Problem | null;
+}
+
+export interface SearchDownloadInput {
+  header: JobHeader;
+  options?: Partial<SearchDownloadOptions>;
+  progress?: Progress;
+}
+
+export async function searchDownload(input: SearchDownloadInput): Promise<JobSnapshot> {
+  return await new SearchDownload(input).run();
+}
+
+class SearchDownload {
+  private readonly header: JobHeader;
+  private readonly options: SearchDownloadOptions;
+  private readonly recorder: Recorder;
+  private progress: Progress;
+  private readonly endedElsewhere = new Set<string>();
+
+  constructor(private readonly input: SearchDownloadInput) {
+    this.header = input.header;
+    this.options = { ...defaultOptions, ...input.options };
+    this.progress = input.progress ?? {
+      snapshot: initialSnapshot(this.header.created_at),
+      phase: { name: 'search', page: 0, cursor: null },
+      firstProblem: null,
+    };
+    this.recorder = new Recorder(
+      this.header,
+      new Story(this.header.job_id, this.progress.snapshot),
+    );
+    setHandler(snapshotQuery, () => this.snapshot);
+    setHandler(downloadEndedSignal, ({ product_id }) => void this.endedElsewhere.add(product_id));
+    setHandler(transferNoteSignal, ({ type, data, waiting }) => {
+      const since = new Date(Date.now()).toISOString();
+      const told = waiting === null ? null : { ...waiting, since };
+      this.recorder.tell(
+        type,
+        { ...data, ...(told === null ? {} : { waiting: told }) },
+        { waiting: told },
+      );
+    });
+  }
+
+  private get snapshot(): JobSnapshot {
+    return this.recorder.story.snapshot;
+  }
+
+  async run(): Promise<JobSnapshot> {
+    try {
+      if (this.input.progress === undefined) this.start();
+      if (this.progress.phase.name === 'search') await this.search();
+      await this.fetch();
+      await this.finish();
+      return this.snapshot;
+    } catch (error) {
+      if (isCancellation(error)) {
+        await CancellationScope.nonCancellable(() => this.endCancelled());
+        throw error;
+      }
+      if (!isFinal(error)) throw error;
+      await this.endFailed(readFailure(error));
+      throw error;
+    }
+  }
+
+  private start(): void {
+    this.recorder.story.tell('job.queued', this.header.created_at, {}, {});
+    const at = new Date(Date.now()).toISOString();
+    this.recorder.tell('job.started', {}, { state: 'running', started_at: at });
+    this.showState('running');
+  }
+
+  private async search(): Promise<void> {
+    for (;;) {
+      const phase = this.progress.phase;
+      if (phase.name !== 'search') return;
+      const { page, cursor } = phase;
+      const found = await withPatience(
+        this.options.patience,
+        () =>
+          searchPage({ job_id: this.header.job_id, request: this.header.request, page, cursor }),
+        async ({ failure, waiting }) => {
+          if (waiting === null) return;
+          const told = { ...waiting, since: new Date(Date.now()).toISOString() };
+          this.recorder.tell(
+            'job.waiting',
+            { step: 'search', page, reason: failure.message, code: failure.code, waiting: told },
+            { waiting: told },
+          );
+        },
+      );
+      if (found.next === null) return await this.plan(page + 1, found.repairs);
+      this.progress.phase = { name: 'search', page: page + 1, cursor: found.next };
+      if ((page + 1) % this.options.pagesARun === 0) await this.continue();
+    }
+  }
+
+  private async plan(pages: number, repairs: string[]): Promise<void> {
+    const plan = await planJob({
+      job_id: this.header.job_id,
+      request: this.header.request,
+      pages,
+      chunkSize: this.options.chunkSize,
+    });
+    this.recorder.tell(
+      'search.completed',
+      {
+        total: plan.total,
+        products: plan.products,
+        left_out: plan.leftOut,
+        repeats: plan.repeats,
+        bytes_total: plan.bytesTotal,
+        pages,
+        aoi_repairs: repairs,
+      },
+      { products_total: plan.products, bytes_total: plan.bytesTotal, waiting: null },
+    );
+    this.progress.phase = { name: 'fetch', chunk: 0, chunks: plan.chunks };
+  }
+
+  private async fetch(): Promise<void> {
+    for (;;) {
+      const phase = this.progress.phase;
+      if (phase.name !== 'fetch' || phase.chunk >= phase.chunks) return;
+      const { record, products } = await readChunk({
+        job_id: this.header.job_id,
+        chunk: phase.chunk,
+      });
+      await this.fetchWindow(record, products);
+      this.progress.phase = { ...phase, chunk: phase.chunk + 1 };
+      if (phase.chunk + 1 < phase.chunks) await this.continue();
+    }
+  }
+
+  /** At most `window` products at a time; with on_error "stop", the first failure cancels the others. */
+  private async fetchWindow(record: string, products: PlannedProduct[]): Promise<void> {
+    const queue = [...products];
+    await CancellationScope.cancellable(async () => {
+      const scope = CancellationScope.current();
+      let stoppedBy: unknown = null;
+      const lane = async (): Promise<void> => {
+        for (
+          let product = queue.shift();
+          product !== undefined && stoppedBy === null;
+          product = queue.shift()
+        ) {
+          try {
+            await this.fetchProduct(record, product);
+          } catch (error) {
+            if (stoppedBy === null && !isCancellation(error)) {
+              stoppedBy = error;
+              scope.cancel();
+            } else if (stoppedBy === null) throw error;
+          }
+        }
+      };
+      const lanes = await Promise.allSettled(
+        Array.from({ length: Math.min(this.options.window, products.length) }, lane),
+      );
+      if (stoppedBy !== null) throw stoppedBy as Error;
+      for (const outcome of lanes) if (outcome.status === 'rejected') throw outcome.reason as Error;
+    });
+  }
+
+  /** @throws only on cancellation, or when the job stops at its first failure */
+  private async fetchProduct(record: string, product: PlannedProduct): Promise<void> {
+    const facts = { product_id: product.id, name: product.name };
+    this.recorder.tell(
+      'product.started',
+      { ...facts, bytes: product.bytes },
+      { in_flight: [...this.snapshot.in_flight, product.id] },
+    );
+    try {
+      const result = await this.runDownload(record, product);
+      this.recorder.tell(
+        result.outcome === 'reused' ? 'product.reused' : 'product.completed',
+        {
+          ...facts,
+          bytes: result.bytes,
+          artifacts: result.artifacts,
+          bytes_fetched: result.bytes_fetched,
+        },
+        {
+          in_flight: this.without(product.id),
+          products_done: this.snapshot.products_done + 1,
+          bytes_done: this.snapshot.bytes_done + result.bytes,
+          waiting: null,
+        },
+      );
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      const failure = readFailure(error);
+      this.progress.firstProblem ??= failure.problem;
+      this.recorder.tell(
+        'product.failed',
+        { ...facts, error: failure.problem },
+        {
+          in_flight: this.without(product.id),
+          products_failed: this.snapshot.products_failed + 1,
+          waiting: null,
+        },
+      );
+      if (this.header.request.on_error === 'stop') throw toWorkflowFailure(failure);
+    }
+  }
+
+  private without(productId: string): string[] {
+    return this.snapshot.in_flight.filter((id) => id !== productId);
+  }
+
+  /** Runs the product's own workflow; where another job is already at it, waits for that one and then finds the product held. */
+  private async runDownload(record: string, product: PlannedProduct): Promise<DownloadResult> {
+    const { provider, if_exists } = this.header.request;
+    const workflowId = downloadWorkflowId(provider, product.id);
+    const input: DownloadInput = {
+      job_id: this.header.job_id,
+      provider,
+      product_id: product.id,
+      product_name: product.name,
+      record,
+      if_exists,
+      timing: {
+        staleSeconds: this.options.staleSeconds,
+        taskQueue: `${this.options.transferQueuePrefix}-${provider}`,
+      },
+      patience: this.options.patience,
+    };
+    for (;;) {
+      try {
+        return await executeChild(download, {
+          workflowId,
+          args: [input],
+          parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+          cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+          staticSummary: product.name,
+          typedSearchAttributes: [
+            { key: searchAttribute.jobType, value: 'download' },
+            { key: searchAttribute.provider, value: provider },
+            { key: searchAttribute.collection, value: this.header.request.collection },
+          ],
+        });
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        await this.follow(workflowId, product.id);
+      }
+    }
+  }
+
+  private async follow(workflowId: string, productId: string): Promise<void> {
+    this.endedElsewhere.delete(productId);
+    try {
+      await getExternalWorkflowHandle(workflowId).signal(followSignal, {
+        job_id: this.header.job_id,
+      });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      return;
+    }
+    await condition(() => this.endedElsewhere.has(productId), this.options.followMs);
+  }
+
+  private async finish(): Promise<void> {
+    await this.recorder.settled();
+    const manifest = await writeManifest({ job_id: this.header.job_id });
+    const { products_done, products_failed, bytes_done } = this.snapshot;
+    const at = new Date(Date.now()).toISOString();
+    const ended = { manifest, finished_at: at, in_flight: [], waiting: null };
+    if (products_failed > 0 && products_done === 0) {
+      const problem = this.progress.firstProblem;
+      this.recorder.tell(
+        'job.failed',
+        { products_done, products_failed, error: problem },
+        { ...ended, state: 'failed', error: problem },
+      );
+    } else {
+      this.recorder.tell(
+        'job.succeeded',
+        { manifest, products_done, products_failed, bytes: bytes_done },
+        { ...ended, state: 'succeeded' },
+      );
+    }
+    this.showState(this.snapshot.state);
+    await this.recorder.settled();
+    if (this.snapshot.state === 'failed' && this.snapshot.error !== null)
+      throw toWorkflowFailure({
+        code: readCode(this.snapshot.error),
+        problem: this.snapshot.error,
+      });
+  }
+
+  private async endFailed(failure: Failure): Promise<void> {
+    if (this.snapshot.finished_at !== null) return;
+    await this.endWithWhatThereIs('job.failed', 'failed', failure.problem);
+  }
+
+  private async endCancelled(): Promise<void> {
+    await this.endWithWhatThereIs('job.cancelled', 'cancelled', null);
+  }
+
+  private async endWithWhatThereIs(
+    type: 'job.failed' | 'job.cancelled',
+    state: JobState,
+    error: Problem | null,
+  ): Promise<void> {
+    await this.recorder.settled();
+    const { products_done, products_failed } = this.snapshot;
+    const manifest = products_done > 0 ? await writeManifest({ job_id: this.header.job_id }) : null;
+    const at = new Date(Date.now()).toISOString();
+    this.recorder.tell(
+      type,
+      { products_done, products_failed, ...(error === null ? {} : { error }) },
+      { state, error, manifest, finished_at: at, in_flight: [], waiting: null },
+    );
+    this.showState(state);
+    await this.recorder.settled();
+    log.info('job ended', { state });
+  }
+
+  private showState(state: JobState): void {
+    upsertSearchAttributes([{ key: searchAttribute.state, value: state }]);
+  }
+
+  /** Next run: nothing is in flight, everything is told. */
+  private async continue(): Promise<never> {
+    await this.recorder.settled();
+    const progress: Progress = { ...this.progress, snapshot: this.snapshot };
+    log.info('continuing as new', { events: workflowInfo().historyLength });
+    return await continueAsNew<typeof searchDownload>({
+      header: this.header,
+      ...(this.input.options ? { options: this.input.options } : {}),
+      progress,
+    });
+  }
+}
+
+function readCode(problem: Problem): Failure['code'] {
+  return problem.code as Failure['code'];
+}
+
+/**
+ * Only Temporal's failures end a job. A bug fails the workflow task instead, which is tried again until it is mended;
+ * continue-as-new, which also travels as an exception, passes.
+ */
+function isFinal(error: unknown): boolean {
+  return error instanceof TemporalFailure;
+}

@@ -1,0 +1,45 @@
+/** The proxies, one for each retry policy. What each activity does stands in activities/. */
+import {
+  ActivityCancellationType,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
+import type { Activities } from '../../activities/index.js';
+
+/**
+ * Records, plans, manifests: the database or the disk may be away for a while, and the job waits for them.
+ * Permanent failures are marked by the activities themselves (activities/failures.ts).
+ */
+export const { recordEvents, planJob, writeManifest } = proxyActivities<Activities>({
+  startToCloseTimeout: '5 minutes',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});
+
+export const { readChunk, discardPartial } = proxyLocalActivities<Activities>({
+  startToCloseTimeout: '1 minute',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});
+
+/** One try each: shared/patience.ts decides about the next, so that every wait can be seen and told. */
+export const { searchPage } = proxyActivities<Activities>({
+  startToCloseTimeout: '5 minutes',
+  retry: { maximumAttempts: 1 },
+});
+
+export interface TransferTiming {
+  /** A worker that says nothing for this long is gone. */
+  staleSeconds: number;
+  taskQueue: string;
+}
+
+/** One try each, heart-beating, on the provider's own queue, whose workers hold its connections. */
+export function bulkTransfer({ staleSeconds, taskQueue }: TransferTiming) {
+  return proxyActivities<Activities>({
+    taskQueue,
+    startToCloseTimeout: '7 days',
+    heartbeatTimeout: staleSeconds * 1000,
+    retry: { maximumAttempts: 1 },
+    // The partial is dropped only after the transfer has let go of it.
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  }).fetchProduct;
+}

@@ -1,0 +1,53 @@
+/**
+ * Tells the story to the mirror and the store: one recording at a time, everything untold in it, so that a busy job costs
+ * few round trips and the order of events is the order of numbers. An ordinary activity, not a local one: its input is in
+ * the history before it runs, so a worker that dies in between repeats the very same events (docs/decisions/0003).
+ */
+import { CancellationScope } from '@temporalio/workflow';
+import type { JobHeader } from '../../src/jobs/job.js';
+import type { StoredEventType } from '../../src/jobs/event.js';
+import type { SnapshotChange, Story } from '../../src/jobs/story.js';
+import { recordEvents } from './activities.js';
+
+/** Keeps one recording's payload far below Temporal's warning at 256 kB. */
+const EVENTS_A_RECORDING = 80;
+
+export class Recorder {
+  private busy: Promise<void> | null = null;
+
+  constructor(
+    private readonly header: JobHeader,
+    readonly story: Story,
+  ) {}
+
+  /** Appends an event, stamped with the workflow's clock; recorded soon, not awaited. */
+  tell(type: StoredEventType, data: Record<string, unknown>, change: SnapshotChange = {}): void {
+    this.story.tell(type, new Date(Date.now()).toISOString(), data, change);
+    // Recording goes on while the job is being cancelled; failures are retried for ever by the activity's policy.
+    this.busy ??= CancellationScope.nonCancellable(() => this.record());
+  }
+
+  /** Resolves once everything told so far is recorded. */
+  async settled(): Promise<void> {
+    while (this.busy !== null) await this.busy;
+  }
+
+  private async record(): Promise<void> {
+    // Whatever else is told in this same step goes along.
+    await Promise.resolve();
+    try {
+      while (this.story.hasUntold) {
+        const events = this.story.take(EVENTS_A_RECORDING);
+        const opens = events[0]!.number === 1;
+        await recordEvents({
+          job_id: this.header.job_id,
+          header: opens ? this.header : null,
+          snapshot: this.story.snapshot,
+          events,
+        });
+      }
+    } finally {
+      this.busy = null;
+    }
+  }
+}
