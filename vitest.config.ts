@@ -24,11 +24,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
-          include: [
-            'test/e2e/**/*.test.ts',
-            'test/faults/**/*.test.ts',
-            'test/replay/**/*.test.ts',
-          ],
+          include: ['test/{workflow,replay,e2e,faults}/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 240_000,
           fileParallelism: false,

@@ -188,7 +188,9 @@ function createNoter(input: FetchInput, product: Product) {
         client.workflow
           .getHandle(input.job_id)
           .signal('transferNote', message)
-          .catch((error: unknown) => log.debug('note not delivered', { error: String(error) })),
+          .catch((error: unknown) => {
+            log.debug('note not delivered', { error: String(error) });
+          }),
       );
     },
     settled: async (): Promise<void> => {

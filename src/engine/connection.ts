@@ -82,7 +82,7 @@ export async function registerSearchAttributes({
       connection.operatorService.addSearchAttributes({ namespace, searchAttributes: missing }),
     );
   } catch (error) {
-    if (!isGrpcServiceError(error) || error.code !== GRPC_ALREADY_EXISTS) throw error;
+    if (!isGrpcServiceError(error) || (error.code as number) !== GRPC_ALREADY_EXISTS) throw error;
   }
 }
 
@@ -91,7 +91,7 @@ export function isUnknownAttribute(error: unknown): boolean {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
   return (
     isGrpcServiceError(cause) &&
-    cause.code === GRPC_INVALID_ARGUMENT &&
+    (cause.code as number) === GRPC_INVALID_ARGUMENT &&
     /search attribute/i.test(cause.details)
   );
 }

@@ -1,0 +1,147 @@
+/**
+ * Workflow tests: a real Temporal server, the real workflow code, activities replaced by an object of the same type.
+ * `maxCachedWorkflows: 0` replays at every step, so each of these tests is a determinism test too.
+ */
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+} from '@temporalio/worker';
+import type { Activities } from '../../activities/index.js';
+import { openClient, registerSearchAttributes } from '../../src/engine/connection.js';
+import type { JobHeader, JobSnapshot } from '../../src/jobs/job.js';
+import type { JobEvent } from '../../src/jobs/event.js';
+import { searchAttribute } from '../../src/jobs/search-attributes.js';
+import type { SearchDownloadOptions } from '../../workflows/search-download.workflow.js';
+import { startTemporal, type TestTemporal } from './stack.js';
+
+let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
+
+/** The workflow code as it is in the tree, bundled once for each test process. */
+export function workflowBundle(
+  entry = '../../workflows/index.ts',
+): Promise<WorkflowBundleWithSourceMap> {
+  if (entry !== '../../workflows/index.ts') return bundleFrom(entry);
+  bundle ??= bundleFrom(entry);
+  return bundle;
+}
+
+function bundleFrom(entry: string): Promise<WorkflowBundleWithSourceMap> {
+  return bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL(entry, import.meta.url)),
+    logger: new DefaultLogger('ERROR'),
+    webpackConfigHook: (config) => ({
+      ...config,
+      resolve: { ...config.resolve, extensionAlias: { '.js': ['.ts', '.js'] } },
+    }),
+  });
+}
+
+export interface WorkflowBench {
+  client: Client;
+  taskQueue: string;
+  /** Starts the job's workflow as the engine does. */
+  start(
+    header: JobHeader,
+    options?: Partial<SearchDownloadOptions>,
+  ): Promise<WorkflowHandle<() => Promise<JobSnapshot>>>;
+  close(): Promise<void>;
+}
+
+export interface ServerBench {
+  temporal: TestTemporal;
+  connection: Connection;
+  native: NativeConnection;
+  /** A worker with these activities, for the length of one test. */
+  withActivities(activities: Partial<Activities>): Promise<WorkflowBench>;
+  close(): Promise<void>;
+}
+
+let runtimeInstalled = false;
+
+export async function startServerBench(): Promise<ServerBench> {
+  if (!runtimeInstalled)
+    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] });
+  runtimeInstalled = true;
+  const temporal = await startTemporal();
+  const ours = openClient({ TEMPORAL_ADDRESS: temporal.address });
+  await registerSearchAttributes(ours);
+  await ours.close();
+  const connection = await Connection.connect({ address: temporal.address });
+  const native = await NativeConnection.connect({ address: temporal.address });
+  const code = await workflowBundle();
+  return {
+    temporal,
+    connection,
+    native,
+    async withActivities(activities) {
+      const taskQueue = `test-${randomUUID()}`;
+      const common = {
+        connection: native,
+        activities,
+        maxHeartbeatThrottleInterval: '200ms',
+        defaultHeartbeatThrottleInterval: '200ms',
+      } as const;
+      const workers = await Promise.all([
+        Worker.create({ ...common, workflowBundle: code, taskQueue, maxCachedWorkflows: 0 }),
+        Worker.create({ ...common, taskQueue: `${taskQueue}-transfers-copernicus` }),
+      ]);
+      const running = workers.map((worker) => worker.run());
+      const client = new Client({ connection });
+      return {
+        client,
+        taskQueue,
+        start: (header, options = {}) =>
+          client.workflow.start<(input: object) => Promise<JobSnapshot>>('searchDownload', {
+            taskQueue,
+            workflowId: header.job_id,
+            args: [
+              {
+                header,
+                options: {
+                  transferQueuePrefix: `${taskQueue}-transfers`,
+                  staleSeconds: 5,
+                  ...options,
+                },
+              },
+            ],
+            typedSearchAttributes: [
+              { key: searchAttribute.jobType, value: 'search_download' },
+              { key: searchAttribute.state, value: 'queued' },
+            ],
+          }),
+        async close() {
+          for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+          await Promise.all(running);
+        },
+      };
+    },
+    async close() {
+      await native.close();
+      await connection.close();
+      await temporal.close();
+    },
+  };
+}
+
+/** Remembers what was recorded, as a mirror would. */
+export function createEventLog() {
+  const recorded: { events: JobEvent[]; snapshots: JobSnapshot[] } = { events: [], snapshots: [] };
+  const recordEvents: Activities['recordEvents'] = async ({ events, snapshot }) => {
+    recorded.events.push(...events);
+    recorded.snapshots.push(snapshot);
+  };
+  return {
+    recordEvents,
+    types: () => recorded.events.map(({ type }) => type),
+    numbers: () => recorded.events.map(({ number }) => number),
+    events: recorded.events,
+    last: () => recorded.snapshots.at(-1)!,
+  };
+}

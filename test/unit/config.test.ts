@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, readConfig, variables } from '../../src/config.js';
+
+describe('the configuration', () => {
+  it('has a default for everything that can have one', () => {
+    expect(readConfig({})).toMatchObject({
+      api: { host: '127.0.0.1', port: 8000, key: null },
+      role: 'all',
+    });
+  });
+
+  it('names every bad value at once', () => {
+    const bad = {
+      NIMBUS_API_PORT: 'x',
+      NIMBUS_STALE_JOB_SECONDS: '4',
+      NIMBUS_PROVIDER_LIMITS: 'copernicus',
+      NIMBUS_DB_BACKEND: 'redis',
+    };
+    expect(() => readConfig(bad)).toThrow(ConfigError);
+    try {
+      readConfig(bad);
+    } catch (error) {
+      expect((error as ConfigError).problems.map(({ variable }) => variable).sort()).toEqual(
+        Object.keys(bad).sort(),
+      );
+    }
+  });
+
+  it('reads provider limits and keeps the defaults of the others', () => {
+    expect(
+      readConfig({ NIMBUS_PROVIDER_LIMITS: 'copernicus=2,usgs=4' }).worker.providerLimits,
+    ).toEqual({ copernicus: 2, usgs: 4 });
+  });
+
+  it('treats an empty value as not set', () => {
+    expect(readConfig({ NIMBUS_API_KEY: '' }).api.key).toBeNull();
+  });
+
+  it('reports variables that it accepts and does not use, and mistyped ones', () => {
+    const { unused } = readConfig({ NIMBUS_QUEUE_POLL_SECONDS: '1', NIMBUS_API_PROT: '1' });
+    expect(unused.join('\n')).toMatch(/NIMBUS_QUEUE_POLL_SECONDS[\s\S]*NIMBUS_API_PROT/);
+  });
+
+  it('cannot be changed once read', () => {
+    expect(() => Object.assign(readConfig({}).api, { port: 1 })).toThrow(TypeError);
+  });
+
+  it.each(['.env.example', 'docs/configuration.md'])(
+    'is documented variable by variable in %s',
+    (file) => {
+      const text = readFileSync(file, 'utf8');
+      expect(Object.keys(variables).filter((name) => !text.includes(name))).toEqual([]);
+    },
+  );
+});
