@@ -1,0 +1,154 @@
+/**
+ * Reads every file that a manifest names and compares size and every digest it records. Offline: the manifest and the
+ * files beside it are all that is needed, on this machine or another that they were copied to.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { Blake3Hasher } from '@napi-rs/blake-hash';
+import { z } from 'zod';
+import { fromMultihash } from '../../jobs/manifest.js';
+import { checksumAlgorithms, type Checksum, type ChecksumAlgorithm } from '../../jobs/product.js';
+import { CommandError, EXIT } from '../exit-codes.js';
+import { plain } from '../output/text.js';
+
+const manifestSchema = z.looseObject({
+  type: z.literal('FeatureCollection'),
+  features: z.array(
+    z.looseObject({
+      id: z.string(),
+      assets: z.record(
+        z.string(),
+        z.looseObject({
+          href: z.string(),
+          'file:size': z.number().int().nonnegative().optional(),
+          'file:checksum': z.string().optional(),
+          'nimbus:checksums': z.record(z.string(), z.string()).optional(),
+          'nimbus:level': z.string().optional(),
+        }),
+      ),
+    }),
+  ),
+});
+
+export interface VerifiedFile {
+  /** As the manifest names it. */
+  href: string;
+  /** Absolute; null where the href is not a path. */
+  path: string | null;
+  sizeBytes: number | null;
+  /** What was compared and matched. */
+  checksums: Checksum[];
+  /** Recorded when the file was fetched: how strongly it was verified then. */
+  level: string | null;
+  /** Null when the file is what the manifest says. */
+  problem: string | null;
+}
+
+/** @throws CommandError (65) if `path` is not a manifest */
+export async function verifyManifest(
+  path: string,
+  onFile: (file: VerifiedFile) => void,
+  signal: AbortSignal,
+): Promise<VerifiedFile[]> {
+  const files: VerifiedFile[] = [];
+  const manifest = await readManifest(path);
+  for (const feature of manifest.features)
+    for (const asset of Object.values(feature.assets)) {
+      signal.throwIfAborted();
+      const file = await verifyAsset(asset, dirname(resolve(path)), signal);
+      files.push(file);
+      onFile(file);
+    }
+  return files;
+}
+
+type Manifest = z.infer<typeof manifestSchema>;
+type Asset = Manifest['features'][number]['assets'][string];
+
+async function readManifest(path: string): Promise<Manifest> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new CommandError(`Cannot read ${plain(path)}: ${error.code}`, EXIT.dataError);
+  });
+  const parsed = manifestSchema.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new CommandError(
+    `${plain(path)} is not a manifest: ${issue?.path.join('.') || 'the document'}: ${issue?.message}`,
+    EXIT.dataError,
+    'Give the manifest.json of a job; `nimbus jobs result <id>` prints where it is',
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+async function verifyAsset(
+  asset: Asset,
+  directory: string,
+  signal: AbortSignal,
+): Promise<VerifiedFile> {
+  const file = {
+    href: asset.href,
+    sizeBytes: null,
+    checksums: [],
+    level: asset['nimbus:level'] ?? null,
+  };
+  if (/^[a-z][a-z0-9+.-]*:/i.test(asset.href) || isAbsolute(asset.href))
+    return { ...file, path: null, problem: 'not a path relative to the manifest' };
+  const path = resolve(directory, asset.href);
+  const found = await stat(path).catch(() => null);
+  if (!found?.isFile()) return { ...file, path, problem: 'missing' };
+  const known = { ...file, path, sizeBytes: found.size };
+  const announced = asset['file:size'];
+  if (announced !== undefined && announced !== found.size)
+    return { ...known, problem: `${found.size} bytes, the manifest says ${announced}` };
+  const expected = expectedChecksums(asset);
+  if (expected.length === 0) return { ...known, problem: 'the manifest records no digest' };
+  const actual = await digests(
+    path,
+    expected.map(({ algorithm }) => algorithm),
+    signal,
+  );
+  const wrong = expected.find(({ algorithm, value }) => actual.get(algorithm) !== value);
+  return {
+    ...known,
+    checksums: expected.filter((checksum) => checksum !== wrong),
+    problem: wrong
+      ? `${wrong.algorithm} is ${actual.get(wrong.algorithm)}, the manifest says ${wrong.value}`
+      : null,
+  };
+}
+
+/** Both places that record digests must hold: a file that passes one and fails the other is not what was stored. */
+function expectedChecksums(asset: Asset): Checksum[] {
+  const listed = Object.entries(asset['nimbus:checksums'] ?? {})
+    .filter(([algorithm]) => (checksumAlgorithms as readonly string[]).includes(algorithm))
+    .map(([algorithm, value]) => ({ algorithm: algorithm as ChecksumAlgorithm, value }));
+  const main = fromMultihash(asset['file:checksum'] ?? '');
+  const all = main ? [main, ...listed] : listed;
+  return [...new Map(all.map((one) => [`${one.algorithm}:${one.value}`, one])).values()];
+}
+
+/** Lower-case hexadecimal digests of a file's bytes, read once. */
+async function digests(
+  path: string,
+  algorithms: ChecksumAlgorithm[],
+  signal: AbortSignal,
+): Promise<Map<ChecksumAlgorithm, string>> {
+  const hashers = new Map(
+    [...new Set(algorithms)].map((algorithm) => [
+      algorithm,
+      algorithm === 'blake3' ? new Blake3Hasher() : createHash(algorithm),
+    ]),
+  );
+  for await (const chunk of createReadStream(path, { signal, highWaterMark: 1024 * 1024 }))
+    for (const hasher of hashers.values()) hasher.update(chunk as Buffer);
+  return new Map([...hashers].map(([algorithm, hasher]) => [algorithm, hasher.digest('hex')]));
+}
