@@ -1,0 +1,205 @@
+/**
+ * A mirror whose writes do not wait for the database: what it does not take within APPLY_MS is kept durably on disk and
+ * handed over, job by job in order of version, once it is back (also after a restart). A batch whose job has others in
+ * the spool goes behind them. Progress reports are dropped while the database is down. Reads pass through.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isServiceError, ServiceError } from '../jobs/error-codes.js';
+import type { EventBatch } from '../jobs/event.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Mirror } from './mirror.js';
+import {
+  createSpoolDirectory,
+  spoolLimits,
+  type SpoolDirectory,
+  type SpoolEntry,
+  type SpoolLimits,
+} from './spool-directory.js';
+
+const APPLY_MS = 1_000;
+const RETRY_MS = 1_000;
+const PROGRESS_LOG_MS = 60_000;
+/** Jobs handed over side by side. */
+const DRAIN_WIDTH = 64;
+
+export interface SpooledMirror extends Mirror {
+  /** Hands over what is spooled, now. StoreUnavailable if the database does not take it. */
+  drain(): Promise<void>;
+  /** Batches that wait in the spool. */
+  pending(): number;
+}
+
+export interface SpoolOptions {
+  mirror: Mirror;
+  directory: string;
+  logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+  limits?: SpoolLimits;
+}
+
+/** Closing it closes the mirror; what is still spooled stays for the next start. */
+export function createSpooledMirror(options: SpoolOptions): SpooledMirror {
+  const { mirror, logger } = options;
+  const spool = createSpoolDirectory(options.directory, options.limits ?? spoolLimits);
+  const stopping = new AbortController();
+  let down = false;
+  let draining: Promise<void> | null = null;
+  let progressLoggedAt = -Infinity;
+
+  async function spoolBatch(batch: EventBatch): Promise<void> {
+    try {
+      await spool.add(batch);
+    } catch (error) {
+      logger.error({ err: error, pending: spool.size }, 'mirror spool takes no more');
+      throw error;
+    }
+    keepTrying();
+  }
+
+  function markDown(error: unknown): void {
+    if (!down) logger.error({ err: error }, 'mirror is unavailable: writes go to the spool');
+    down = true;
+  }
+
+  async function apply(batch: EventBatch): Promise<void> {
+    await spool.open();
+    if (down || spool.holds(batch.header.job_id)) return spoolBatch(batch);
+    try {
+      await within(APPLY_MS, mirror.apply(batch));
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      markDown(error);
+      await spoolBatch(batch);
+    }
+  }
+
+  function drain(): Promise<void> {
+    draining ??= drainAll(mirror, spool, logger).finally(() => (draining = null));
+    return draining;
+  }
+
+  let trying = false;
+  /** One loop that ends when the spool is empty. */
+  function keepTrying(): void {
+    if (trying) return;
+    trying = true;
+    void (async () => {
+      while (spool.size > 0 && !stopping.signal.aborted) {
+        try {
+          await drain();
+          if (down) logger.info('mirror is back: the spool is handed over');
+          down = false;
+        } catch (error) {
+          markDown(error);
+          await sleep(RETRY_MS, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
+        }
+      }
+      trying = false;
+      down &&= stopping.signal.aborted;
+    })();
+  }
+
+  async function reportProgress(...report: Parameters<Mirror['reportProgress']>): Promise<void> {
+    try {
+      if (down) throw new ServiceError('StoreUnavailable', 'The mirror is down');
+      await within(APPLY_MS, mirror.reportProgress(...report));
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      if (performance.now() - progressLoggedAt < PROGRESS_LOG_MS) return;
+      progressLoggedAt = performance.now();
+      logger.warn({ err: error }, 'progress is not mirrored');
+    }
+  }
+
+  spool.open().then(keepTrying, (error: unknown) => {
+    logger.error({ err: error }, 'mirror spool can not be read');
+  });
+
+  return {
+    ...passThrough(mirror),
+    apply,
+    reportProgress,
+    async drain() {
+      await spool.open();
+      await drain();
+    },
+    pending: () => spool.size,
+    async close() {
+      stopping.abort();
+      await draining?.catch(() => {});
+      await mirror.close();
+    },
+  };
+}
+
+function passThrough(mirror: Mirror): Omit<Mirror, 'apply' | 'reportProgress' | 'close'> {
+  return {
+    backend: mirror.backend,
+    prepare: () => mirror.prepare(),
+    ping: () => mirror.ping(),
+    getJob: (jobId) => mirror.getJob(jobId),
+    getHeader: (jobId) => mirror.getHeader(jobId),
+    listJobs: (query) => mirror.listJobs(query),
+    listEvents: (jobId, after, limit) => mirror.listEvents(jobId, after, limit),
+    getResult: (jobId) => mirror.getResult(jobId),
+    ownsPath: (jobId, path) => mirror.ownsPath(jobId, path),
+    countByState: () => mirror.countByState(),
+    head: () => mirror.head(),
+    eventAt: (seq) => mirror.eventAt(seq),
+    eventsAfter: (seq, options) => mirror.eventsAfter(seq, options),
+    follow: (listener, signal) => mirror.follow(listener, signal),
+  };
+}
+
+/** Every job's batches one after the other, some jobs at once. Stops at the first that finds the database away. */
+async function drainAll(
+  mirror: Mirror,
+  spool: SpoolDirectory,
+  logger: SpoolOptions['logger'],
+): Promise<void> {
+  const jobs = spool.entries();
+  const next = jobs.values();
+  let failure: unknown = null;
+  const lanes = Array.from({ length: Math.min(DRAIN_WIDTH, jobs.length) }, async () => {
+    for (const entries of next)
+      for (const entry of entries) {
+        if (failure !== null) return;
+        await handOver(mirror, spool, entry, logger).catch((error: unknown) => {
+          failure ??= error;
+        });
+      }
+  });
+  await Promise.all(lanes);
+  if (failure !== null) throw failure as Error;
+}
+
+async function handOver(
+  mirror: Mirror,
+  spool: SpoolDirectory,
+  entry: SpoolEntry,
+  logger: SpoolOptions['logger'],
+): Promise<void> {
+  try {
+    const batch = await spool.read(entry);
+    if (batch) await mirror.apply(batch);
+    await spool.remove(entry);
+  } catch (error) {
+    if (isUnavailable(error)) throw error;
+    logger.error({ err: error, file: entry.name }, 'mirror refuses a spooled batch: put aside');
+    await spool.reject(entry);
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return isServiceError(error) && error.code === 'StoreUnavailable';
+}
+
+/** The work goes on behind: a late success is harmless, because writes may be repeated. */
+async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new ServiceError('StoreUnavailable', `No answer within ${limitMs} ms`);
+    timer = setTimeout(() => reject(error), limitMs);
+  });
+  work.catch(() => {});
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

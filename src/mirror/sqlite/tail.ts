@@ -1,0 +1,99 @@
+/**
+ * The feed of a SQLite mirror. Other processes write the same file, so the tail looks every POLL_MS at the one row that
+ * holds the last positions and reads on from its own: one timer for however many listeners.
+ */
+import { ServiceError } from '../../jobs/error-codes.js';
+import type { Logger } from '../../telemetry/log.js';
+import { createFeedHub, type FeedListener } from '../feed-hub.js';
+import type { SqliteStore } from './connection.js';
+import { decodeJob, decodeSequenced, type EventRow, type JobRow } from './rows.js';
+
+const POLL_MS = 100;
+const READ_LIMIT = 500;
+
+interface Position {
+  epoch: string;
+  seq: number;
+  /** Number of the last progress report. */
+  reports: number;
+}
+
+export interface SqliteTail {
+  follow(listener: FeedListener, signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+export function createSqliteTail(store: SqliteStore, logger: Logger | undefined): SqliteTail {
+  const hub = createFeedHub(logger);
+  let timer: NodeJS.Timeout | null = null;
+  let position: Position | null = null;
+  let interrupted = false;
+
+  function poll(): void {
+    try {
+      const head = readPosition(store);
+      const other = position !== null && position.epoch !== head.epoch;
+      // Another file in the same place, or one that could not be read for a while.
+      if (other || interrupted) hub.emit({ kind: 'gap' });
+      interrupted = false;
+      if (position && !other) {
+        emitEvents(position.seq, head.seq);
+        emitProgress(position.reports, head.reports);
+      }
+      position = head;
+    } catch (error) {
+      if (!interrupted) logger?.warn({ err: error }, 'mirror feed interrupted');
+      interrupted = true;
+    }
+  }
+
+  function emitEvents(after: number, upTo: number): void {
+    let last = after;
+    while (last < upTo) {
+      const rows = store.all<EventRow>(
+        'SELECT * FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?',
+        last,
+        upTo,
+        READ_LIMIT,
+      );
+      for (const row of rows) hub.emit({ kind: 'event', ...decodeSequenced(row) });
+      last = rows.at(-1)?.seq ?? upTo;
+    }
+  }
+
+  function emitProgress(after: number, upTo: number): void {
+    if (after === upTo) return;
+    const rows = store.all<JobRow>(
+      'SELECT * FROM jobs WHERE report > ? AND report <= ? ORDER BY report',
+      after,
+      upTo,
+    );
+    for (const row of rows) hub.emit({ kind: 'progress', record: decodeJob(row) });
+  }
+
+  function stop(): void {
+    if (timer) clearInterval(timer);
+    timer = null;
+    position = null;
+  }
+
+  return {
+    async follow(listener, signal) {
+      if (signal.aborted) return;
+      if (!timer) {
+        position = readPosition(store);
+        timer = setInterval(poll, POLL_MS).unref();
+      }
+      hub.add(listener, signal, () => {
+        if (hub.size === 0) stop();
+      });
+    },
+    close: stop,
+  };
+}
+
+function readPosition(store: SqliteStore): Position {
+  const position = store.get<Position>('SELECT epoch, seq, reports FROM feed WHERE id = 1');
+  if (!position) throw new ServiceError('StoreUnavailable', 'The mirror is not prepared');
+  return position;
+}

@@ -1,0 +1,160 @@
+/**
+ * A MongoDB for tests: the one of NIMBUS_TEST_MONGODB_URI, else a one-node replica set of our own on a free port in a
+ * temporary directory, from the mongod on the PATH or in the user's cache. None → tests skip with `mongodMissing`.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { homedir, tmpdir } from 'node:os';
+import { basename, delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MongoClient } from 'mongodb';
+
+const REPLICA_SET = 'test';
+const START_MS = 30_000;
+
+export interface TestMongod {
+  uri: string;
+  /** Null for a server that is not ours. */
+  process: TestMongodProcess | null;
+  close(): Promise<void>;
+}
+
+export interface TestMongodProcess {
+  kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
+  /** Starts it again on the same port and data; resolves once it takes writes. */
+  start(): Promise<void>;
+}
+
+const givenUri = process.env['NIMBUS_TEST_MONGODB_URI'] || null;
+const binary = givenUri ? null : findMongod();
+
+/** Why there is none, or null if there is one. */
+export const mongodMissing: string | null =
+  givenUri || binary
+    ? null
+    : 'no mongod: set NIMBUS_TEST_MONGODB_URI, or put mongod on the PATH, or run `npm run demo` once';
+
+function findMongod(): string | null {
+  const onPath = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .map((directory) => join(directory, 'mongod'))
+    .find((path) => existsSync(path));
+  if (onPath) return onPath;
+  const cache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+  return findCached(join(cache, 'nimbus'));
+}
+
+function findCached(directory: string): string | null {
+  if (!existsSync(directory)) return null;
+  const found = readdirSync(directory)
+    .filter((name) => name.startsWith('mongod-'))
+    .flatMap((name) =>
+      readdirSync(join(directory, name), { recursive: true, encoding: 'utf8' })
+        .filter((path) => basename(path) === 'mongod')
+        .map((path) => join(directory, name, path)),
+    );
+  return found.sort().at(-1) ?? null;
+}
+
+export async function startMongod(): Promise<TestMongod> {
+  if (givenUri) return { uri: givenUri, process: null, close: async () => {} };
+  if (!binary) throw new Error(mongodMissing!);
+  const directory = await mkdtemp(join(tmpdir(), 'nimbus-mongod-'));
+  const port = await freePort();
+  let child = await run(binary, directory, port);
+  await initiate(port);
+  return {
+    uri: `mongodb://127.0.0.1:${port}/?replicaSet=${REPLICA_SET}`,
+    process: {
+      async kill(signal) {
+        child.kill(signal);
+        if (signal === 'SIGKILL' || signal === 'SIGTERM') await exited(child);
+      },
+      async start() {
+        child = await run(binary, directory, port);
+        await writable(port);
+      },
+    },
+    async close() {
+      child.kill('SIGKILL');
+      await exited(child);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function run(path: string, directory: string, port: number): Promise<ChildProcess> {
+  const child = spawn(
+    path,
+    [
+      ...['--replSet', REPLICA_SET, '--bind_ip', '127.0.0.1', '--port', String(port)],
+      ...['--dbpath', directory, '--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '64'],
+      ...['--setParameter', 'diagnosticDataCollectionEnabled=false', '--quiet'],
+    ],
+    { stdio: ['ignore', 'ignore', 'ignore'] },
+  );
+  await once(child, 'spawn');
+  // A test runner that gives up must not leave it behind.
+  const orphan = () => child.kill('SIGKILL');
+  process.once('exit', orphan);
+  child.once('exit', () => process.off('exit', orphan));
+  return child;
+}
+
+async function exited(child: ChildProcess): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
+async function initiate(port: number): Promise<void> {
+  await eventually(port, async (client) => {
+    const members = [{ _id: 0, host: `127.0.0.1:${port}` }];
+    try {
+      await client.db('admin').command({ replSetInitiate: { _id: REPLICA_SET, members } });
+    } catch (error) {
+      if ((error as { codeName?: string }).codeName !== 'AlreadyInitialized') throw error;
+    }
+  });
+  await writable(port);
+}
+
+async function writable(port: number): Promise<void> {
+  await eventually(port, async (client) => {
+    const hello = await client.db('admin').command({ hello: 1 });
+    if (hello['isWritablePrimary'] !== true) throw new Error('Not yet primary');
+  });
+}
+
+/** A client whose first connection failed stays closed: each attempt has its own. */
+async function eventually(
+  port: number,
+  work: (client: MongoClient) => Promise<void>,
+): Promise<void> {
+  const deadline = performance.now() + START_MS;
+  for (;;) {
+    const client = new MongoClient(`mongodb://127.0.0.1:${port}/`, {
+      directConnection: true,
+      serverSelectionTimeoutMS: 500,
+    });
+    try {
+      return await work(client);
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(50);
+    } finally {
+      await client.close();
+    }
+  }
+}
+
+/** Free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
