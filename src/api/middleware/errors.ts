@@ -1,0 +1,54 @@
+/** The one error handler, and the two answers for addresses that lead nowhere. */
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { isServiceError, ServiceError, type ErrorCode } from '../../jobs/error-codes.js';
+import type { Logger } from '../../telemetry/log.js';
+import { httpProblem, sendError, sendProblem } from '../http-problems.js';
+
+export const notFound: RequestHandler = () => {
+  throw new ServiceError('NotFound', 'There is nothing at this address');
+};
+
+/** @param allow the Allow header: methods that this address knows */
+export function methodNotAllowed(allow: string): RequestHandler {
+  return (request, response) => {
+    response.set('Allow', allow);
+    if (request.method === 'OPTIONS') return void response.status(204).end();
+    sendProblem(
+      request,
+      response,
+      httpProblem('MethodNotAllowed', `${request.method} is not possible here`),
+    );
+  };
+}
+
+export function handleErrors(logger: Logger): ErrorRequestHandler {
+  return (thrown: unknown, request, response, _next) => {
+    const error = translate(thrown);
+    const known = isServiceError(error);
+    const requestId = response.locals['requestId'] as string;
+    if (!known) logger.error({ requestId, err: error }, 'request failed');
+    else if (error.kind !== 'permanent')
+      logger.warn({ requestId, code: error.code, reason: error.message }, 'request not served');
+    // The answer has begun: all that is left is to make its end visible as a failure.
+    if (response.headersSent) return void response.destroy();
+    if (known && error.code === 'PayloadTooLarge') response.set('Connection', 'close');
+    sendError(request, response, error);
+  };
+}
+
+const byStatus: Record<number, [ErrorCode, string]> = {
+  400: ['BadRequest', 'The request cannot be read'],
+  413: ['PayloadTooLarge', 'The body is larger than NIMBUS_MAX_REQUEST_MB allows'],
+  415: ['UnsupportedMediaType', 'Send the body as it is, without Content-Encoding'],
+};
+
+/** Errors of Express and its body reader → ours. */
+function translate(error: unknown): unknown {
+  if (isServiceError(error) || !(error instanceof Error)) return error;
+  // A path that cannot be decoded names nothing.
+  if (error instanceof URIError)
+    return new ServiceError('NotFound', 'There is nothing at this address');
+  const { status } = error as { status?: unknown };
+  const known = typeof status === 'number' ? byStatus[status] : undefined;
+  return known ? new ServiceError(known[0], known[1], { cause: error }) : error;
+}

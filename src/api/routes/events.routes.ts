@@ -1,0 +1,12 @@
+/** The stored events of one job. */
+import type { ApiContext } from '../context.js';
+import { jobIdOf, noSuchJob, type Mount } from '../mount.js';
+import { operations } from '../operations.js';
+
+export function eventsRoutes(context: ApiContext, mount: Mount): void {
+  mount(operations.listEvents, async ({ query, request, response }) => {
+    const jobId = jobIdOf(request);
+    if (!(await context.mirror.getHeader(jobId))) throw noSuchJob();
+    response.json({ items: await context.mirror.listEvents(jobId, query.after, query.limit) });
+  });
+}

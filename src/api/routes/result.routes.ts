@@ -1,0 +1,18 @@
+/** What a job that has ended left. */
+import { ServiceError } from '../../jobs/error-codes.js';
+import { hasEnded } from '../../jobs/job.js';
+import type { ApiContext } from '../context.js';
+import { jobIdOf, noSuchJob, type Mount } from '../mount.js';
+import { operations } from '../operations.js';
+import { readJob } from './jobs.routes.js';
+
+export function resultRoutes(context: ApiContext, mount: Mount): void {
+  mount(operations.getResult, async ({ request, response }) => {
+    const { header, snapshot } = await readJob(context, jobIdOf(request));
+    if (!hasEnded(snapshot.state))
+      throw new ServiceError('Conflict', `The job is ${snapshot.state}: it has no result yet`);
+    const result = await context.mirror.getResult(header.job_id);
+    if (!result) throw noSuchJob();
+    response.json(result);
+  });
+}

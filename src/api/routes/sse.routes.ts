@@ -1,0 +1,38 @@
+/** The live event stream. Everything that can be refused is refused before the first byte. */
+import { isJobId } from '../../jobs/ids.js';
+import type { Metrics } from '../../telemetry/metrics.js';
+import type { ApiContext } from '../context.js';
+import type { EventHub } from '../event-hub.js';
+import { EventStream, startOf } from '../event-stream.js';
+import { noSuchJob, type Mount } from '../mount.js';
+import { operations } from '../operations.js';
+import { createSseWriter } from '../sse-writer.js';
+
+export function sseRoutes(
+  context: ApiContext,
+  hub: EventHub,
+  metrics: Metrics,
+  mount: Mount,
+): void {
+  mount(operations.streamEvents, async ({ query, request, response }) => {
+    const jobId = query.job_id;
+    if (jobId !== undefined && !(isJobId(jobId) && (await context.mirror.getHeader(jobId))))
+      throw noSuchJob();
+    const lastEventId = query.last_event_id ?? request.get('last-event-id');
+    // Live first, then the position: what happens in between is seen by the catching up.
+    await hub.ready();
+    const start = await startOf(context, jobId, lastEventId);
+    if (request.method === 'HEAD' || response.destroyed) {
+      response.type('text/event-stream').end();
+      return;
+    }
+    const stream = new EventStream(context, createSseWriter(response, context.timings), jobId);
+    const unsubscribe = hub.subscribe(stream);
+    metrics.eventClients(1);
+    response.once('close', () => {
+      unsubscribe();
+      metrics.eventClients(-1);
+    });
+    await stream.begin(start);
+  });
+}
