@@ -97,7 +97,7 @@ export function isUnknownAttribute(error: unknown): boolean {
 }
 
 /** UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED, or a namespace that a starting server does not have yet. */
-function isOutOfReach(error: unknown): boolean {
+export function isOutOfReach(error: unknown): boolean {
   const cause = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error;
   if (isGrpcServiceError(cause))
     return [1, 4, 8, 14].includes(cause.code) || /namespace .*not found/i.test(cause.details);

@@ -3,12 +3,13 @@
  * whatever Temporal knows of jobs whose first recording had not been written. Harmless beside running workers, and to repeat: the
  * mirror keeps what it already has.
  */
+import { z } from 'zod';
 import { readStory } from '../../activities/record.activities.js';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { initialSnapshot, type JobHeader } from '../jobs/job.js';
+import { initialSnapshot, jobHeaderSchema, type JobHeader } from '../jobs/job.js';
 import { searchAttribute } from '../jobs/search-attributes.js';
 import type { Mirror } from '../mirror/mirror.js';
-import { openClient, type TemporalSettings } from './connection.js';
+import { isOutOfReach, openClient, type TemporalSettings } from './connection.js';
 
 export interface RebuildReport {
   jobs: number;
@@ -64,42 +65,51 @@ async function addUntoldJobs(
   told: Set<string>,
   report: RebuildReport,
 ): Promise<void> {
+  for (const header of await untoldHeaders(temporal, told, report)) {
+    const event = {
+      job_id: header.job_id,
+      number: 1,
+      type: 'job.queued' as const,
+      at: header.created_at,
+      data: {},
+    };
+    const snapshot = { ...initialSnapshot(header.created_at), version: 1 };
+    await mirror.apply({ header, snapshot, events: [event] });
+    report.jobs++;
+    report.events++;
+    report.fromTemporal++;
+  }
+}
+
+async function untoldHeaders(
+  temporal: TemporalSettings,
+  told: Set<string>,
+  report: RebuildReport,
+): Promise<JobHeader[]> {
   const { client, close } = openClient(temporal.env);
+  const headers: JobHeader[] = [];
   try {
     const query = `${searchAttribute.jobType.name} = "search_download" AND ExecutionStatus = "Running"`;
     for await (const { workflowId } of client.workflow.list({ query })) {
       if (told.has(workflowId)) continue;
-      const header = await readHeader(client, workflowId);
-      if (header === null) continue;
-      const event = {
-        job_id: header.job_id,
-        number: 1,
-        type: 'job.queued' as const,
-        at: header.created_at,
-        data: {},
-      };
-      await mirror.apply({
-        header,
-        snapshot: { ...initialSnapshot(header.created_at), version: 1 },
-        events: [event],
-      });
-      report.jobs++;
-      report.events++;
-      report.fromTemporal++;
+      headers.push(await readHeader(client, workflowId));
     }
-  } catch {
+  } catch (error) {
+    if (!isOutOfReach(error)) throw error;
     report.temporalAsked = false;
   } finally {
     await close();
   }
+  return headers;
 }
 
+/** A job's header is its workflow's input, the first event of its history. */
 async function readHeader(
   client: ReturnType<typeof openClient>['client'],
   workflowId: string,
-): Promise<JobHeader | null> {
+): Promise<JobHeader> {
   const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
   const data = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
-  if (!data) return null;
-  return (JSON.parse(Buffer.from(data).toString('utf8')) as { header: JobHeader }).header;
+  const input: unknown = JSON.parse(Buffer.from(data ?? []).toString('utf8') || 'null');
+  return z.object({ header: jobHeaderSchema }).parse(input).header;
 }
