@@ -29,7 +29,7 @@ export interface TestMongodProcess {
 }
 
 const givenUri = process.env['NIMBUS_TEST_MONGODB_URI'] || null;
-const binary = givenUri ? null : findMongod();
+const binary = findMongod();
 
 /** Why there is none, or null if there is one. */
 export const mongodMissing: string | null =
@@ -59,22 +59,26 @@ function findCached(directory: string): string | null {
   return found.sort().at(-1) ?? null;
 }
 
-export async function startMongod(): Promise<TestMongod> {
-  if (givenUri) return { uri: givenUri, process: null, close: async () => {} };
+/** `standalone`: without a replica set, always of our own. */
+export async function startMongod(options: { standalone?: boolean } = {}): Promise<TestMongod> {
+  const { standalone = false } = options;
+  if (givenUri && !standalone) return { uri: givenUri, process: null, close: async () => {} };
   if (!binary) throw new Error(mongodMissing!);
   const directory = await mkdtemp(join(tmpdir(), 'nimbus-mongod-'));
   const port = await freePort();
-  let child = await run(binary, directory, port);
-  await initiate(port);
+  const replication = standalone ? [] : ['--replSet', REPLICA_SET];
+  let child = await run(binary, directory, port, replication);
+  if (standalone) await writable(port);
+  else await initiate(port);
   return {
-    uri: `mongodb://127.0.0.1:${port}/?replicaSet=${REPLICA_SET}`,
+    uri: `mongodb://127.0.0.1:${port}/${standalone ? '' : `?replicaSet=${REPLICA_SET}`}`,
     process: {
       async kill(signal) {
         child.kill(signal);
         if (signal === 'SIGKILL' || signal === 'SIGTERM') await exited(child);
       },
       async start() {
-        child = await run(binary, directory, port);
+        child = await run(binary, directory, port, replication);
         await writable(port);
       },
     },
@@ -86,11 +90,16 @@ export async function startMongod(): Promise<TestMongod> {
   };
 }
 
-async function run(path: string, directory: string, port: number): Promise<ChildProcess> {
+async function run(
+  path: string,
+  directory: string,
+  port: number,
+  replication: string[],
+): Promise<ChildProcess> {
   const child = spawn(
     path,
     [
-      ...['--replSet', REPLICA_SET, '--bind_ip', '127.0.0.1', '--port', String(port)],
+      ...[...replication, '--bind_ip', '127.0.0.1', '--port', String(port)],
       ...['--dbpath', directory, '--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '64'],
       ...['--setParameter', 'diagnosticDataCollectionEnabled=false', '--quiet'],
     ],

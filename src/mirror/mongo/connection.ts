@@ -119,8 +119,14 @@ export function toServiceError(error: unknown): unknown {
   return new ServiceError('StoreUnavailable', reason(error), { cause: error });
 }
 
+function serverCode(error: MongoError): number | string | undefined {
+  // The driver wraps code 20 into an error without one.
+  const original = (error as { originalError?: unknown }).originalError ?? error;
+  return original instanceof MongoServerError ? original.code : undefined;
+}
+
 function reason(error: MongoError): string {
-  const code = error instanceof MongoServerError ? error.code : undefined;
+  const code = serverCode(error);
   if (code === 50) return 'MongoDB took too long to answer';
   if (code === 20 || code === 40573)
     return 'MongoDB does not run as a replica set (one node is enough): start mongod with --replSet';

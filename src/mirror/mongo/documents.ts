@@ -13,9 +13,13 @@ import {
   type JobState,
   type LiveProgress,
 } from '../../jobs/job.js';
+import { ServiceError } from '../../jobs/error-codes.js';
 import { orderKey, searchText } from '../listing.js';
 import type { SequencedEvent } from '../mirror.js';
 import { artifactsOf } from '../result.js';
+
+/** A document may have 16 MiB; a job's holds two such texts. */
+const TEXT_LIMIT_BYTES = 6 * 1024 * 1024;
 
 export interface JobDocument {
   _id: string;
@@ -70,6 +74,7 @@ export interface EncodedBatch {
   artifacts: ArtifactDocument[];
 }
 
+/** @throws ServiceError InvalidInput for what no document can hold */
 export function encodeBatch({ header, snapshot, events }: EventBatch): EncodedBatch {
   return {
     job: encodeJob(header, snapshot),
@@ -79,7 +84,7 @@ export function encodeBatch({ header, snapshot, events }: EventBatch): EncodedBa
       number,
       type,
       at,
-      data: JSON.stringify(data),
+      data: toText(`Event ${number} of job ${job_id}`, data),
     })),
     artifacts: events.flatMap((event) =>
       artifactsOf(event).map(({ path }) => ({ job_id: event.job_id, path })),
@@ -100,9 +105,16 @@ export function encodeJob(header: JobHeader, snapshot: JobSnapshot): EncodedBatc
     by_created: orderKey(header.created_at, header.job_id),
     by_updated: orderKey(snapshot.updated_at, header.job_id),
     manifest: snapshot.manifest,
-    header: JSON.stringify(header),
-    snapshot: JSON.stringify(snapshot),
+    header: toText(`Header of job ${header.job_id}`, header),
+    snapshot: toText(`Snapshot of job ${header.job_id}`, snapshot),
   };
+}
+
+function toText(what: string, value: unknown): string {
+  const text = JSON.stringify(value);
+  const sizeBytes = Buffer.byteLength(text);
+  if (sizeBytes <= TEXT_LIMIT_BYTES) return text;
+  throw new ServiceError('InvalidInput', `${what} is too large to be mirrored: ${sizeBytes} bytes`);
 }
 
 /** The update that creates a job's document, or replaces it if the batch knows more. */

@@ -8,7 +8,7 @@ import type { ChangeStream, ChangeStreamDocument, ResumeToken } from 'mongodb';
 import { ServiceError } from '../../jobs/error-codes.js';
 import type { Logger } from '../../telemetry/log.js';
 import { createFeedHub, type FeedListener } from '../feed-hub.js';
-import { toServiceError, type MongoStore } from './connection.js';
+import type { MongoStore } from './connection.js';
 import { decodeJob, decodeSequenced, type EventDocument, type JobDocument } from './documents.js';
 
 const RECONNECT_MS = { first: 100, most: 1_000 };
@@ -36,76 +36,83 @@ export interface MongoTail {
   close(): Promise<void>;
 }
 
+/** From the first follower to the last; the next follower begins another one. */
+interface Session {
+  stream: ChangeStream | null;
+  stopped: boolean;
+  /** Settles with the first attempt to open. */
+  opened: Promise<void>;
+}
+
 export function createMongoTail(store: MongoStore, logger: Logger | undefined): MongoTail {
   const hub = createFeedHub(logger);
-  let stream: ChangeStream | null = null;
-  let opening: Promise<void> | null = null;
-  let closed = false;
+  let session: Session | null = null;
 
-  async function open(resumeAfter: ResumeToken): Promise<ChangeStream> {
-    const opened = store.db.watch(pipeline, {
+  function begin(): Session {
+    const begun: Session = { stream: null, stopped: false, opened: Promise.resolve() };
+    begun.opened = store
+      .use(() => open(begun, undefined))
+      .then((first) => void readUntilStopped(begun, first));
+    return begun;
+  }
+
+  /** Live once resolved: the driver makes the cursor with the first read, whose change is handed on. */
+  async function open(of: Session, resumeAfter: ResumeToken): Promise<ChangeStreamDocument | null> {
+    const stream = store.db.watch(pipeline, {
       fullDocument: 'updateLookup',
       maxAwaitTimeMS: AWAIT_MS,
       ...(resumeAfter === undefined ? {} : { resumeAfter }),
     });
     try {
-      // The cursor is only made by the first read.
-      const change = await opened.tryNext();
-      stream = opened;
-      if (change) dispatch(change);
-      return opened;
+      const change = await stream.tryNext();
+      of.stream = stream;
+      return change;
     } catch (error) {
-      await opened.close().catch(() => {});
+      await stream.close().catch(() => {});
       throw error;
     }
   }
 
-  /** @returns false if the stream can not be resumed from its token */
-  function dispatch(change: ChangeStreamDocument): boolean {
-    if (change.operationType === 'invalidate') return false;
-    if (change.operationType === 'insert') {
-      hub.emit({ kind: 'event', ...decodeSequenced(change.fullDocument as EventDocument) });
-    } else if (change.operationType === 'update' && change.fullDocument) {
-      hub.emit({ kind: 'progress', record: decodeJob(change.fullDocument as JobDocument) });
+  async function readUntilStopped(of: Session, change: ChangeStreamDocument | null): Promise<void> {
+    let first = change;
+    while (!of.stopped) {
+      const token = await readUntilLost(of, first);
+      first = await reopen(of, token);
+      if (!of.stopped) hub.emit({ kind: 'gap' });
     }
-    return true;
+    await closeStream(of);
   }
 
-  /** Reads until the stream ends, whatever the reason. */
-  async function readOn(current: ChangeStream): Promise<ResumeToken> {
+  /** @returns where to resume, or undefined where that is impossible */
+  async function readUntilLost(
+    of: Session,
+    first: ChangeStreamDocument | null,
+  ): Promise<ResumeToken> {
+    const stream = of.stream;
+    if (!stream) return undefined;
     try {
-      while (dispatch(await current.next()));
+      let change = first ?? (await stream.next());
+      while (change.operationType !== 'invalidate') {
+        dispatch(change);
+        change = await stream.next();
+      }
+      // The database was dropped.
       store.forget();
       return undefined;
     } catch (error) {
-      if (wanted()) logger?.warn({ err: error }, 'mirror feed interrupted');
-      return current.resumeToken;
+      if (!of.stopped) logger?.warn({ err: error }, 'mirror feed interrupted');
+      return stream.resumeToken;
     } finally {
-      if (stream === current) stream = null;
-      await current.close().catch(() => {});
+      await closeStream(of);
     }
   }
 
-  const wanted = () => hub.size > 0 && !closed;
-
-  async function run(first: ChangeStream): Promise<void> {
-    let current: ChangeStream | null = first;
-    while (current && wanted()) {
-      const token = await readOn(current);
-      current = await reopen(token);
-      if (current) hub.emit({ kind: 'gap' });
-    }
-    if (current) await current.close().catch(() => {});
-    stream = null;
-    opening = null;
-  }
-
-  async function reopen(token: ResumeToken): Promise<ChangeStream | null> {
+  async function reopen(of: Session, token: ResumeToken): Promise<ChangeStreamDocument | null> {
     let resumeAfter = token;
     let waitMs = RECONNECT_MS.first;
-    while (wanted()) {
+    while (!of.stopped) {
       try {
-        return await store.use(() => open(resumeAfter));
+        return await store.use(() => open(of, resumeAfter));
       } catch (error) {
         if (isLostHistory(error)) resumeAfter = undefined;
         await sleep(waitMs, undefined, { ref: false });
@@ -115,42 +122,52 @@ export function createMongoTail(store: MongoStore, logger: Logger | undefined): 
     return null;
   }
 
-  async function start(): Promise<void> {
-    try {
-      const first = await store.use(() => open(undefined));
-      void run(first);
-    } catch (error) {
-      opening = null;
-      throw toServiceError(error);
+  function dispatch(change: ChangeStreamDocument): void {
+    if (change.operationType === 'insert') {
+      hub.emit({ kind: 'event', ...decodeSequenced(change.fullDocument as EventDocument) });
+    } else if (change.operationType === 'update' && change.fullDocument) {
+      hub.emit({ kind: 'progress', record: decodeJob(change.fullDocument as JobDocument) });
     }
+  }
+
+  async function stop(): Promise<void> {
+    const stopped = session;
+    session = null;
+    if (!stopped) return;
+    stopped.stopped = true;
+    await closeStream(stopped);
   }
 
   // The driver would resume a short outage in silence; the port promises to announce it.
   store.client.on('serverDescriptionChanged', ({ previousDescription, newDescription }) => {
-    const wasPrimary = previousDescription.isWritable;
-    if (wasPrimary && newDescription.type === 'Unknown') void stream?.close().catch(() => {});
+    if (previousDescription.isWritable && newDescription.type === 'Unknown' && session)
+      void closeStream(session);
   });
 
   return {
     async follow(listener, signal) {
       if (signal.aborted) return;
+      const joined = (session ??= begin());
       const leave = hub.add(listener, signal, () => {
-        if (hub.size === 0) void stream?.close().catch(() => {});
+        if (hub.size === 0) void stop();
       });
       try {
-        await (opening ??= start());
-        if (!stream)
+        await joined.opened;
+        if (!joined.stream && !joined.stopped)
           throw new ServiceError('StoreUnavailable', 'The mirror’s feed is reconnecting');
       } catch (error) {
         leave();
         throw error;
       }
     },
-    async close() {
-      closed = true;
-      await stream?.close().catch(() => {});
-    },
+    close: stop,
   };
+}
+
+async function closeStream(of: Session): Promise<void> {
+  const stream = of.stream;
+  of.stream = null;
+  await stream?.close().catch(() => {});
 }
 
 /** The token is too old (286), of another stream (260) or ended by an invalidation (280). */
