@@ -1,6 +1,5 @@
 /** The one place where an error becomes a Temporal failure: `type` is the code, `details[0]` the problem. */
-import { ApplicationFailure, Context } from '@temporalio/activity';
-import { CancelledFailure } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/activity';
 import { ERROR_CODES, ServiceError, isServiceError } from '../src/jobs/error-codes.js';
 import { toProblem } from '../src/jobs/problem.js';
 
@@ -23,20 +22,4 @@ export function toApplicationFailure(error: unknown): ApplicationFailure {
     details: [{ problem: toProblem(known), retryAfterMs }],
     ...(retryAfterMs === null ? {} : { nextRetryDelay: retryAfterMs }),
   });
-}
-
-/** Runs an activity's body; cancellation passes as what it is. */
-export async function translating<T>(body: () => Promise<T>): Promise<T> {
-  try {
-    return await body();
-  } catch (error) {
-    if (error instanceof CancelledFailure || error instanceof ApplicationFailure) throw error;
-    if (
-      isServiceError(error) &&
-      error.code === 'Cancelled' &&
-      Context.current().cancellationSignal.aborted
-    )
-      throw new CancelledFailure('CANCELLED');
-    throw toApplicationFailure(error);
-  }
 }

@@ -14,7 +14,7 @@ import type { TransferNote } from '../src/transfer/transfer.js';
 import type { DownloadResult } from '../workflows/download.workflow.js';
 import type { TransferNoteMessage } from '../workflows/messages.js';
 import type { ActivityDependencies } from './index.js';
-import { translating } from './failures.js';
+import { activity } from './activity.js';
 
 export interface FetchInput {
   job_id: string;
@@ -24,7 +24,6 @@ export interface FetchInput {
   if_exists: SearchDownloadRequest['if_exists'];
 }
 
-const HEARTBEAT_MS = 1_000;
 const PROGRESS_MS = 500;
 /** Notes of one try that reach the job's story: a provider that cuts every second must not flood the history. */
 const NOTES_A_TRY = 10;
@@ -43,24 +42,19 @@ export function createFetchActivities({
 }: ActivityDependencies) {
   return {
     async fetchProduct(input: FetchInput): Promise<DownloadResult> {
-      return await translating(async () => {
+      return await activity(async () => {
         const product = await readProduct(store, input);
         const signal = AbortSignal.any([Context.current().cancellationSignal, stopping]);
-        const heartbeat = setInterval(() => Context.current().heartbeat(), HEARTBEAT_MS);
-        try {
-          const held = await reuse(store, product, input.if_exists, signal);
-          if (held !== null)
-            return { outcome: 'reused', artifacts: held, bytes: sumBytes(held), bytes_fetched: 0 };
-          return await fetch(input, product, signal);
-        } finally {
-          clearInterval(heartbeat);
-        }
+        const held = await reuse(store, product, input.if_exists, signal);
+        if (held !== null)
+          return { outcome: 'reused', artifacts: held, bytes: sumBytes(held), bytes_fetched: 0 };
+        return await fetch(input, product, signal);
       });
     },
 
     /** Harmless when there is nothing to drop. */
     async discardPartial(input: { provider: string; product_id: string }): Promise<void> {
-      await translating(() => store.discard(transferKey(input.provider, input.product_id)));
+      await activity(() => store.discard(transferKey(input.provider, input.product_id)));
     },
   };
 

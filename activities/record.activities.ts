@@ -27,7 +27,7 @@ import {
 import { buildManifest, type ManifestEntry } from '../src/jobs/manifest.js';
 import { productSchema, type Product } from '../src/jobs/product.js';
 import type { ActivityDependencies } from './index.js';
-import { translating } from './failures.js';
+import { activity } from './activity.js';
 
 export interface Recording {
   job_id: string;
@@ -67,7 +67,7 @@ export function createRecordActivities({
 
   return {
     async recordEvents({ job_id, header, snapshot, events }: Recording): Promise<void> {
-      await translating(async () => {
+      await activity(async () => {
         const known = header === null ? await headerOf(job_id) : remember(header);
         await store.putRecord(storyRecord(job_id, events[0]!.number), { header, snapshot, events });
         await mirror.apply({ header: known, snapshot, events });
@@ -76,7 +76,7 @@ export function createRecordActivities({
 
     /** @returns the manifest's path, relative to the data directory */
     async writeManifest({ job_id }: { job_id: string }): Promise<string> {
-      return await translating(async () => {
+      return await activity(async () => {
         const manifest = buildManifest(
           await headerOf(job_id),
           jobDirectory(job_id),

@@ -12,7 +12,7 @@ import { productSchema, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import type { SearchCursor } from '../src/providers/provider.js';
 import type { ActivityDependencies } from './index.js';
-import { translating } from './failures.js';
+import { activity } from './activity.js';
 
 export interface SearchPageInput {
   job_id: string;
@@ -49,7 +49,7 @@ export function createSearchActivities({
     async searchPage(
       input: SearchPageInput,
     ): Promise<{ next: SearchCursor | null; found: number; repairs: string[] }> {
-      return await translating(async () => {
+      return await activity(async () => {
         const provider = providers.get(input.request.provider);
         if (provider === undefined)
           throw new ServiceError('InvalidInput', `Unknown provider "${input.request.provider}"`);
@@ -68,7 +68,7 @@ export function createSearchActivities({
     },
 
     async planJob(input: PlanInput) {
-      return await translating(async () => {
+      return await activity(async () => {
         const found: Product[] = [];
         for (let page = 0; page < input.pages; page++)
           found.push(...(await readProducts(searchPageRecord(input.job_id, page))));
@@ -93,7 +93,7 @@ export function createSearchActivities({
       job_id: string;
       chunk: number;
     }): Promise<{ record: string; products: PlannedProduct[] }> {
-      return await translating(async () => {
+      return await activity(async () => {
         const record = planChunkRecord(input.job_id, input.chunk);
         const products = await readProducts(record);
         return { record, products: products.map(({ id, name, bytes }) => ({ id, name, bytes })) };

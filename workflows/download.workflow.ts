@@ -43,7 +43,7 @@ export interface DownloadResult {
 export async function download(input: DownloadInput): Promise<DownloadResult> {
   const followers = new Set<string>();
   setHandler(followSignal, ({ job_id }) => void followers.add(job_id));
-  const fetchProduct = bulkTransfer(input.timing);
+  const { fetchProduct } = bulkTransfer(input.timing);
   try {
     return await withPatience(
       input.patience,

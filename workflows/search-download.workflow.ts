@@ -37,7 +37,7 @@ import {
   snapshotQuery,
   transferNoteSignal,
 } from './messages.js';
-import { planJob, readChunk, searchPage, writeManifest } from './shared/activities.js';
+import { patientSteps, readChunk, singleTries } from './shared/activities.js';
 import { readFailure, toWorkflowFailure, type Failure } from './shared/failure.js';
 import { defaultPatience, withPatience, type Patience } from './shared/patience.js';
 import { Recorder } from './shared/recorder.js';
@@ -91,6 +91,7 @@ class SearchDownload {
   private readonly header: JobHeader;
   private readonly options: SearchDownloadOptions;
   private readonly recorder: Recorder;
+  private readonly steps: ReturnType<typeof patientSteps>;
   private progress: Progress;
   private readonly endedElsewhere = new Set<string>();
 
@@ -102,9 +103,11 @@ class SearchDownload {
       phase: { name: 'search', page: 0, cursor: null },
       firstProblem: null,
     };
+    this.steps = patientSteps(this.options);
     this.recorder = new Recorder(
       this.header,
       new Story(this.header.job_id, this.progress.snapshot),
+      this.steps.recordEvents,
     );
     setHandler(snapshotQuery, () => this.snapshot);
     setHandler(downloadEndedSignal, ({ product_id }) => void this.endedElsewhere.add(product_id));
@@ -149,6 +152,7 @@ class SearchDownload {
   }
 
   private async search(): Promise<void> {
+    const { searchPage } = singleTries(this.options);
     for (;;) {
       const phase = this.progress.phase;
       if (phase.name !== 'search') return;
@@ -174,7 +178,7 @@ class SearchDownload {
   }
 
   private async plan(pages: number, repairs: string[]): Promise<void> {
-    const plan = await planJob({
+    const plan = await this.steps.planJob({
       job_id: this.header.job_id,
       request: this.header.request,
       pages,
@@ -339,7 +343,7 @@ class SearchDownload {
 
   private async finish(): Promise<void> {
     await this.recorder.settled();
-    const manifest = await writeManifest({ job_id: this.header.job_id });
+    const manifest = await this.steps.writeManifest({ job_id: this.header.job_id });
     const { products_done, products_failed, bytes_done } = this.snapshot;
     const at = new Date(Date.now()).toISOString();
     const ended = { manifest, finished_at: at, in_flight: [], waiting: null };
@@ -382,7 +386,8 @@ class SearchDownload {
   ): Promise<void> {
     await this.recorder.settled();
     const { products_done, products_failed } = this.snapshot;
-    const manifest = products_done > 0 ? await writeManifest({ job_id: this.header.job_id }) : null;
+    const manifest =
+      products_done > 0 ? await this.steps.writeManifest({ job_id: this.header.job_id }) : null;
     const at = new Date(Date.now()).toISOString();
     this.recorder.tell(
       type,

@@ -48,7 +48,7 @@ describe.skipIf(!hasShared)('the main job on real input', () => {
 
     const manifest = JSON.parse(
       readFileSync(join(product.dataDir, result.manifest!), 'utf8'),
-    ) as any;
+    );
     const asset = manifest.features[0].assets[copernicus.product.name];
     expect(asset['nimbus:level']).toBe('provider');
     expect(asset['nimbus:checksums']).toMatchObject({

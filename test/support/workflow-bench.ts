@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { Client, Connection, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import {
   bundleWorkflowCode,
   DefaultLogger,
@@ -50,7 +50,7 @@ export interface WorkflowBench {
   start(
     header: JobHeader,
     options?: Partial<SearchDownloadOptions>,
-  ): Promise<WorkflowHandle<() => Promise<JobSnapshot>>>;
+  ): Promise<WorkflowHandleWithFirstExecutionRunId<() => Promise<JobSnapshot>>>;
   close(): Promise<void>;
 }
 

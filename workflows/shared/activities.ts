@@ -6,33 +6,37 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../../activities/index.js';
 
+/** A worker that says nothing for `staleSeconds` is gone, whatever it was doing. */
+export interface Timing {
+  staleSeconds: number;
+}
+
+export interface TransferTiming extends Timing {
+  taskQueue: string;
+}
+
 /**
  * Records, plans, manifests: the database or the disk may be away for a while, and the job waits for them.
  * Permanent failures are marked by the activities themselves (activities/failures.ts).
  */
-export const { recordEvents, planJob, writeManifest } = proxyActivities<Activities>({
-  startToCloseTimeout: '5 minutes',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
-});
-
-export const { readChunk, discardPartial } = proxyLocalActivities<Activities>({
-  startToCloseTimeout: '1 minute',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
-});
-
-/** One try each: shared/patience.ts decides about the next, so that every wait can be seen and told. */
-export const { searchPage } = proxyActivities<Activities>({
-  startToCloseTimeout: '5 minutes',
-  retry: { maximumAttempts: 1 },
-});
-
-export interface TransferTiming {
-  /** A worker that says nothing for this long is gone. */
-  staleSeconds: number;
-  taskQueue: string;
+export function patientSteps({ staleSeconds }: Timing) {
+  return proxyActivities<Activities>({
+    startToCloseTimeout: '30 minutes',
+    heartbeatTimeout: staleSeconds * 1000,
+    retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+  });
 }
 
-/** One try each, heart-beating, on the provider's own queue, whose workers hold its connections. */
+/** One try each: shared/patience.ts decides about the next, so that every wait can be seen and told. */
+export function singleTries({ staleSeconds }: Timing) {
+  return proxyActivities<Activities>({
+    startToCloseTimeout: '30 minutes',
+    heartbeatTimeout: staleSeconds * 1000,
+    retry: { maximumAttempts: 1 },
+  });
+}
+
+/** One try each, on the provider's own queue, whose workers hold its connections. */
 export function bulkTransfer({ staleSeconds, taskQueue }: TransferTiming) {
   return proxyActivities<Activities>({
     taskQueue,
@@ -41,5 +45,10 @@ export function bulkTransfer({ staleSeconds, taskQueue }: TransferTiming) {
     retry: { maximumAttempts: 1 },
     // The partial is dropped only after the transfer has let go of it.
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-  }).fetchProduct;
+  });
 }
+
+export const { readChunk, discardPartial } = proxyLocalActivities<Activities>({
+  startToCloseTimeout: '1 minute',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});

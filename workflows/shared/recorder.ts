@@ -7,7 +7,7 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { JobHeader } from '../../src/jobs/job.js';
 import type { StoredEventType } from '../../src/jobs/event.js';
 import type { SnapshotChange, Story } from '../../src/jobs/story.js';
-import { recordEvents } from './activities.js';
+import type { Activities } from '../../activities/index.js';
 
 /** Keeps one recording's payload far below Temporal's warning at 256 kB. */
 const EVENTS_A_RECORDING = 80;
@@ -18,6 +18,7 @@ export class Recorder {
   constructor(
     private readonly header: JobHeader,
     readonly story: Story,
+    private readonly recordEvents: Activities['recordEvents'],
   ) {}
 
   /** Appends an event, stamped with the workflow's clock; recorded soon, not awaited. */
@@ -39,7 +40,7 @@ export class Recorder {
       while (this.story.hasUntold) {
         const events = this.story.take(EVENTS_A_RECORDING);
         const opens = events[0]!.number === 1;
-        await recordEvents({
+        await this.recordEvents({
           job_id: this.header.job_id,
           header: opens ? this.header : null,
           snapshot: this.story.snapshot,
