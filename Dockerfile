@@ -21,14 +21,13 @@ WORKDIR /app
 ENV NODE_ENV=production NIMBUS_API_HOST=0.0.0.0 NIMBUS_DATA_DIR=/data
 COPY package.json LICENSE ./
 COPY bin bin
-COPY docker/health.mjs docker/health.mjs
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER node
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-  CMD ["node", "docker/health.mjs", "api"]
+  CMD ["node", "-e", "fetch('http://127.0.0.1:8000/v1/health/live').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Node is process 1 and handles SIGTERM itself: the first one drains, a second one ends at once.
 ENTRYPOINT ["node", "bin/nimbus.mjs"]
 CMD ["api"]

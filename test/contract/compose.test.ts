@@ -51,6 +51,7 @@ const oneShots = new Set(
   ),
 );
 const noHealthCheck: Record<string, string> = {
+  'nimbus-api': 'the image has it (see the Dockerfile below)',
   'temporal-ui': 'nothing waits for it, and its image promises no tool to ask it with',
 };
 
@@ -93,8 +94,10 @@ describe('docker-compose.yml', () => {
   });
 
   it.each(ours)('starts %s with a command that the command line has', (_name, { command }) => {
-    const program = createProgram(() => async () => {});
-    expect(program.commands.map((known) => known.name())).toContain(command![0]);
+    const [name, ...options] = command!;
+    const known = createProgram(() => async () => {}).commands.find((it) => it.name() === name);
+    const flags = options.filter((option) => option.startsWith('--'));
+    expect(known?.options.map(({ long }) => long)).toEqual(expect.arrayContaining(flags));
   });
 
   it.each(ours)('hands %s only variables that Nimbus or Temporal reads', (_name, service) => {
@@ -156,7 +159,8 @@ describe('the Dockerfile', () => {
     expect([...new Set(copied)].sort()).toEqual(allowed.sort());
   });
 
-  it('ends as an ordinary user whose first process is the command itself', () => {
+  it('ends as an ordinary user whose first process is the command itself, with the check of the API', () => {
+    expect(dockerfile).toMatch(/^HEALTHCHECK .*\n\s+CMD \["node", "-e", ".*\/v1\/health\/live/m);
     expect(/^USER (.+)$/m.exec(dockerfile)?.[1]).toBe('node');
     expect(dockerfile).toMatch(/^ENTRYPOINT \["node", "bin\/nimbus\.mjs"\]$/m);
   });
