@@ -49,10 +49,15 @@ export function httpProblem(code: HttpCode, detail: string): Problem {
 const RETRY_AFTER_SECONDS = 5;
 const LONGEST_INSTANCE = 500;
 
+export const hasBody = ({ headers }: Request): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
 /** Answers with a problem; adds the request's own path and id. */
 export function sendProblem(request: Request, response: Response, problem: Problem): void {
   const instance = request.originalUrl.split('?', 1)[0]!.slice(0, LONGEST_INSTANCE);
   const requestId = response.locals['requestId'] as string;
+  // What is left of a refused body is not read.
+  if (hasBody(request) && !request.complete) response.set('Connection', 'close');
   response
     .status(problem.status)
     .type('application/problem+json')

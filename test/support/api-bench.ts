@@ -48,6 +48,8 @@ export interface ApiBench {
     change?: Partial<JobSnapshot>,
     data?: JobEvent['data'],
   ): Promise<JobEvent>;
+  /** An event that names a stored file. */
+  putFileEvent(jobId: string, path: string, bytes?: number): Promise<void>;
   /** A final file with an event that says so. */
   putFile(jobId: string, path: string, content: Buffer): Promise<void>;
 }
@@ -120,30 +122,23 @@ export async function startApiBench(options: BenchOptions = {}): Promise<ApiBenc
       return ((await answer.json()) as { job_id: string }).job_id;
     },
     tell: (jobId, type, change = {}, data = {}) => tell(sqlite, jobId, type, change, data),
+    async putFileEvent(jobId, path, bytes = 0) {
+      const digest = { algorithm: 'md5', value: 'd41d8cd98f00b204e9800998ecf8427e' };
+      const artifact = {
+        path,
+        bytes,
+        checksum: { ...digest, level: 'provider' },
+        digests: [digest],
+        media_type: 'application/octet-stream',
+      };
+      const stored = { product_id: path, name: path, bytes, bytes_fetched: bytes };
+      const data = { ...stored, artifacts: [artifact] };
+      await bench.tell(jobId, 'product.completed', {}, data);
+    },
     async putFile(jobId, path, content) {
       await mkdir(dirname(join(store.root, path)), { recursive: true });
       await writeFile(join(store.root, path), content);
-      const checksum = { algorithm: 'md5', value: 'd41d8cd98f00b204e9800998ecf8427e' };
-      await bench.tell(
-        jobId,
-        'product.completed',
-        {},
-        {
-          product_id: path,
-          name: path,
-          bytes: content.length,
-          bytes_fetched: content.length,
-          artifacts: [
-            {
-              path,
-              bytes: content.length,
-              checksum: { ...checksum, level: 'provider' },
-              digests: [checksum],
-              media_type: 'application/octet-stream',
-            },
-          ],
-        },
-      );
+      await bench.putFileEvent(jobId, path, content.length);
     },
   };
   return bench;

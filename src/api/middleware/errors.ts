@@ -1,6 +1,6 @@
 /** The one error handler, and the two answers for addresses that lead nowhere. */
 import type { ErrorRequestHandler, RequestHandler } from 'express';
-import { isServiceError, ServiceError, type ErrorCode } from '../../jobs/error-codes.js';
+import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
 import type { Logger } from '../../telemetry/log.js';
 import { httpProblem, sendError, sendProblem } from '../http-problems.js';
 
@@ -31,24 +31,13 @@ export function handleErrors(logger: Logger): ErrorRequestHandler {
       logger.warn({ requestId, code: error.code, reason: error.message }, 'request not served');
     // The answer has begun: all that is left is to make its end visible as a failure.
     if (response.headersSent) return void response.destroy();
-    if (known && error.code === 'PayloadTooLarge') response.set('Connection', 'close');
     sendError(request, response, error);
   };
 }
 
-const byStatus: Record<number, [ErrorCode, string]> = {
-  400: ['BadRequest', 'The request cannot be read'],
-  413: ['PayloadTooLarge', 'The body is larger than NIMBUS_MAX_REQUEST_MB allows'],
-  415: ['UnsupportedMediaType', 'Send the body as it is, without Content-Encoding'],
-};
-
-/** Errors of Express and its body reader → ours. */
+/** What Express itself throws is about the address: one that cannot be decoded names nothing. */
 function translate(error: unknown): unknown {
-  if (isServiceError(error) || !(error instanceof Error)) return error;
-  // A path that cannot be decoded names nothing.
-  if (error instanceof URIError)
-    return new ServiceError('NotFound', 'There is nothing at this address');
-  const { status } = error as { status?: unknown };
-  const known = typeof status === 'number' ? byStatus[status] : undefined;
-  return known ? new ServiceError(known[0], known[1], { cause: error }) : error;
+  return error instanceof URIError
+    ? new ServiceError('NotFound', 'There is nothing at this address')
+    : error;
 }

@@ -2,33 +2,62 @@
  * Reads a JSON body, bounded in every way: bytes while they come, strict UTF-8, depth before it is parsed, and no key
  * that could reach a prototype. Errors: 413, 415, 400.
  */
-import express, { type RequestHandler } from 'express';
+import type { IncomingMessage } from 'node:http';
+import type { RequestHandler } from 'express';
 import { ServiceError } from '../../jobs/error-codes.js';
+import { hasBody } from '../http-problems.js';
 
 const DEEPEST = 64;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Leaves the parsed value, or `undefined` for an empty body, in `request.body`. */
 export function jsonBody(maxBytes: number): RequestHandler[] {
-  const raw = express.raw({ type: () => true, limit: maxBytes, inflate: false }) as RequestHandler;
   return [
     requireJson,
-    raw,
-    (request, _response, next) => {
-      const bytes: unknown = request.body;
-      request.body = Buffer.isBuffer(bytes) && bytes.length > 0 ? parseJson(bytes) : undefined;
+    async (request, _response, next) => {
+      const bytes = await readBytes(request, maxBytes);
+      request.body = bytes.length > 0 ? parseJson(bytes) : undefined;
       next();
     },
   ];
 }
 
+/**
+ * Stops at the first byte too many, or before the first where the length says so: what is still on its way is left to
+ * the closing of the connection.
+ */
+async function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const tooLarge = (): ServiceError =>
+    new ServiceError('PayloadTooLarge', `The body is larger than ${maxBytes} bytes`);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const fail = (error: ServiceError): void => {
+      request.off('data', take).pause();
+      reject(error);
+    };
+    const take = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > maxBytes) fail(tooLarge());
+    };
+    request
+      .on('data', take)
+      .once('end', () => resolve(Buffer.concat(chunks, size)))
+      .once('error', () => fail(new ServiceError('BadRequest', 'The body was cut off')));
+  });
+}
+
 const requireJson: RequestHandler = (request, _response, next) => {
-  const hasBody =
-    request.headers['transfer-encoding'] !== undefined ||
-    Number(request.headers['content-length'] ?? 0) > 0;
   const type = request.headers['content-type'] ?? '';
-  if (hasBody && !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$/i.test(type))
+  if (
+    hasBody(request) &&
+    !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$/i.test(type)
+  )
     throw new ServiceError('UnsupportedMediaType', 'Send the body as application/json in UTF-8');
+  if (hasBody(request) && (request.headers['content-encoding'] ?? 'identity') !== 'identity')
+    throw new ServiceError('UnsupportedMediaType', 'Send the body without Content-Encoding');
   next();
 };
 
