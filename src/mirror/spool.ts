@@ -17,6 +17,7 @@ import {
 } from './spool-directory.js';
 
 const APPLY_MS = 1_000;
+const HAND_OVER_MS = 10_000;
 const RETRY_MS = 1_000;
 const PROGRESS_LOG_MS = 60_000;
 /** Jobs handed over side by side. */
@@ -60,11 +61,16 @@ export function createSpooledMirror(options: SpoolOptions): SpooledMirror {
     down = true;
   }
 
+  /** An empty spool has no loop that would find the mirror back: then every write tries. */
+  const isKnownDown = () => down && spool.size > 0;
+
   async function apply(batch: EventBatch): Promise<void> {
-    await spool.open();
-    if (down || spool.holds(batch.header.job_id)) return spoolBatch(batch);
+    // A spool that can not be read is said at the start, and no reason to keep a batch from a mirror that is there.
+    await spool.open().catch(() => {});
+    if (isKnownDown() || spool.holds(batch.header.job_id)) return spoolBatch(batch);
     try {
       await within(APPLY_MS, mirror.apply(batch));
+      down = false;
     } catch (error) {
       if (!isUnavailable(error)) throw error;
       markDown(error);
@@ -73,7 +79,9 @@ export function createSpooledMirror(options: SpoolOptions): SpooledMirror {
   }
 
   function drain(): Promise<void> {
-    draining ??= drainAll(mirror, spool, logger).finally(() => (draining = null));
+    draining ??= drainAll({ mirror, spool, logger, signal: stopping.signal }).finally(
+      () => (draining = null),
+    );
     return draining;
   }
 
@@ -94,13 +102,12 @@ export function createSpooledMirror(options: SpoolOptions): SpooledMirror {
         }
       }
       trying = false;
-      down &&= stopping.signal.aborted;
     })();
   }
 
   async function reportProgress(...report: Parameters<Mirror['reportProgress']>): Promise<void> {
     try {
-      if (down) throw new ServiceError('StoreUnavailable', 'The mirror is down');
+      if (isKnownDown()) throw new ServiceError('StoreUnavailable', 'The mirror is down');
       await within(APPLY_MS, mirror.reportProgress(...report));
     } catch (error) {
       if (!isUnavailable(error)) throw error;
@@ -125,7 +132,7 @@ export function createSpooledMirror(options: SpoolOptions): SpooledMirror {
     pending: () => spool.size,
     async close() {
       stopping.abort();
-      await draining?.catch(() => {});
+      await within(APPLY_MS, draining ?? Promise.resolve()).catch(() => {});
       await mirror.close();
     },
   };
@@ -150,37 +157,35 @@ function passThrough(mirror: Mirror): Omit<Mirror, 'apply' | 'reportProgress' | 
   };
 }
 
+interface Drain {
+  mirror: Mirror;
+  spool: SpoolDirectory;
+  logger: SpoolOptions['logger'];
+  signal: AbortSignal;
+}
+
 /** Every job's batches one after the other, some jobs at once. Stops at the first that finds the database away. */
-async function drainAll(
-  mirror: Mirror,
-  spool: SpoolDirectory,
-  logger: SpoolOptions['logger'],
-): Promise<void> {
-  const jobs = spool.entries();
+async function drainAll(drain: Drain): Promise<void> {
+  const jobs = drain.spool.entries();
   const next = jobs.values();
   let failure: unknown = null;
-  const lanes = Array.from({ length: Math.min(DRAIN_WIDTH, jobs.length) }, async () => {
+  const lane = async (): Promise<void> => {
     for (const entries of next)
       for (const entry of entries) {
-        if (failure !== null) return;
-        await handOver(mirror, spool, entry, logger).catch((error: unknown) => {
+        if (failure !== null || drain.signal.aborted) return;
+        await handOver(drain, entry).catch((error: unknown) => {
           failure ??= error;
         });
       }
-  });
-  await Promise.all(lanes);
+  };
+  await Promise.all(Array.from({ length: Math.min(DRAIN_WIDTH, jobs.length) }, lane));
   if (failure !== null) throw failure as Error;
 }
 
-async function handOver(
-  mirror: Mirror,
-  spool: SpoolDirectory,
-  entry: SpoolEntry,
-  logger: SpoolOptions['logger'],
-): Promise<void> {
+async function handOver({ mirror, spool, logger }: Drain, entry: SpoolEntry): Promise<void> {
   try {
     const batch = await spool.read(entry);
-    if (batch) await mirror.apply(batch);
+    if (batch) await within(HAND_OVER_MS, mirror.apply(batch));
     await spool.remove(entry);
   } catch (error) {
     if (isUnavailable(error)) throw error;
