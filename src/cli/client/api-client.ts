@@ -55,13 +55,14 @@ export interface ApiClient {
 
 export function createApiClient(options: { baseUrl: string; apiKey: string | null }): ApiClient {
   const baseUrl = options.baseUrl.replace(/\/+$/, '');
-  const credentials = options.apiKey === null ? {} : { 'x-api-key': options.apiKey };
+  const always: Record<string, string> = { accept: 'application/json' };
+  if (options.apiKey !== null) always['x-api-key'] = options.apiKey;
 
-  async function call(path: string, init: RequestInit = {}): Promise<Response> {
+  async function call(path: string, init: Call = {}): Promise<Response> {
     const answer = await fetch(`${baseUrl}${path}`, {
       ...init,
       redirect: 'error',
-      headers: { accept: 'application/json', ...credentials, ...init.headers },
+      headers: { ...always, ...init.headers },
     }).catch((error: unknown) => {
       throw unreachable(baseUrl, error);
     });
@@ -119,6 +120,13 @@ export function createApiClient(options: { baseUrl: string; apiKey: string | nul
     },
     health: async () => read(healthSchema, await call('/v1/health')),
   };
+}
+
+interface Call {
+  method?: 'POST' | 'DELETE';
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal;
 }
 
 async function* messages(answer: Response): AsyncGenerator<StreamedMessage> {

@@ -38,6 +38,14 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+/** A port that nobody uses now and that is not promised to anybody. */
+export async function freePort(taken: ReadonlySet<number>): Promise<number> {
+  for (;;) {
+    const [port] = await freePorts(1);
+    if (port !== undefined && !taken.has(port)) return port;
+  }
+}
+
 /** @throws CommandError (69) naming the port, who wants it and what changes it */
 export async function pickPort(
   wish: PortWish,

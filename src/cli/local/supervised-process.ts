@@ -25,8 +25,8 @@ export interface ProcessSpec {
   logFile: string;
   /** From TERM to KILL. */
   graceMs: number;
-  /** True once it answers. Asked again and again after every start. */
-  isReady: () => Promise<boolean>;
+  /** True once it answers. Asked again and again after a start; a rejection is a no. `pid` is the program's own. */
+  isReady: (pid: number) => Promise<boolean>;
   readyTimeoutMs: number;
   /** Comes back by itself after a crash. */
   restart: boolean;
@@ -173,7 +173,7 @@ async function untilReady(spec: ProcessSpec, run: Run): Promise<void> {
   const deadlineMs = Date.now() + spec.readyTimeoutMs;
   while (Date.now() < deadlineMs) {
     if (run.hasEnded) throw await notStarted(spec, `${spec.name} ${await run.ended}`);
-    if (run.pid !== null && (await spec.isReady().catch(() => false))) return;
+    if (run.pid !== null && (await spec.isReady(run.pid).catch(() => false))) return;
     await sleep(50);
   }
   throw await notStarted(

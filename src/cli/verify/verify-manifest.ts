@@ -142,13 +142,22 @@ async function digests(
   algorithms: ChecksumAlgorithm[],
   signal: AbortSignal,
 ): Promise<Map<ChecksumAlgorithm, string>> {
-  const hashers = new Map(
-    [...new Set(algorithms)].map((algorithm) => [
-      algorithm,
-      algorithm === 'blake3' ? new Blake3Hasher() : createHash(algorithm),
-    ]),
-  );
+  const hashers = new Map([...new Set(algorithms)].map((name) => [name, createHasher(name)]));
   for await (const chunk of createReadStream(path, { signal, highWaterMark: 1024 * 1024 }))
     for (const hasher of hashers.values()) hasher.update(chunk as Buffer);
-  return new Map([...hashers].map(([algorithm, hasher]) => [algorithm, hasher.digest('hex')]));
+  return new Map([...hashers].map(([algorithm, hasher]) => [algorithm, hasher.hex()]));
+}
+
+interface Hasher {
+  update(bytes: Uint8Array): void;
+  hex(): string;
+}
+
+function createHasher(algorithm: ChecksumAlgorithm): Hasher {
+  if (algorithm === 'blake3') {
+    const hash = new Blake3Hasher();
+    return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest('hex') };
+  }
+  const hash = createHash(algorithm);
+  return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest('hex') };
 }

@@ -1,0 +1,63 @@
+/** Ports → adapters, as the configuration says. The only place beside tests where they are put together. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import { createLocalStore } from '../artifacts/local/local-store.js';
+import type { Config } from '../config.js';
+import { createMirror } from '../mirror/index.js';
+import type { Mirror } from '../mirror/mirror.js';
+import type { Provider } from '../providers/provider.js';
+import { createProviders } from '../providers/registry.js';
+import { createLogger, type Logger } from '../telemetry/log.js';
+import { version } from './project.js';
+
+export function openLogger(config: Config, role: string): Logger {
+  const logger = createLogger({ level: config.logLevel, role, version });
+  for (const reason of config.unused) logger.warn({ reason }, 'variable is not used');
+  return logger;
+}
+
+export const openMirror = (config: Config, logger?: Logger): Mirror =>
+  createMirror(config.mirror, logger);
+
+/** Where a worker keeps what the mirror did not take. */
+export const spoolDirectory = (config: Config): string => join(config.dataDir, '.nimbus', 'spool');
+
+export const openStore = (config: Config): ArtifactStore => createLocalStore(config.dataDir);
+
+export function openProviders(config: Config): ReadonlyMap<string, Provider> {
+  const connections = config.worker.providerLimits['copernicus'] ?? 4;
+  return createProviders({ copernicus: { ...config.copernicus, connections } });
+}
+
+const PREPARE_RETRY_MS = 1_000;
+
+/** Prepares the mirror as soon as its database is there; the process does not wait for it. */
+export async function prepareWhenThere(
+  mirror: Mirror,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let said = false; !signal.aborted; said = true) {
+    try {
+      await mirror.prepare();
+      return;
+    } catch (error) {
+      if (!said) logger.warn({ err: error }, 'waiting for the mirror');
+      await sleep(PREPARE_RETRY_MS, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Closes one after the other; one that fails does not keep the others open. */
+export async function closeAll(...closers: (() => Promise<unknown>)[]): Promise<void> {
+  for (const close of closers) await close().catch(() => {});
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) =>
+    signal.addEventListener('abort', () => resolve(), { once: true }),
+  );
+}
