@@ -1,0 +1,153 @@
+/**
+ * Reading one answer: what its status, range, lengths and validators mean for the bytes that are on disk already. Nothing
+ * is taken from a server that contradicts itself, and a 200 is never appended. Pure but for the errors it throws.
+ */
+import { ServiceError } from '../jobs/error-codes.js';
+import { retry, Retry } from './errors.js';
+import {
+  parseContentRange,
+  parseRetryAfter,
+  parseUnsatisfiedRange,
+  strongEtag,
+  type Framing,
+  type Headers,
+} from './http/headers.js';
+import type { SourceFacts } from './journal.js';
+import { DEFAULT_RETRY_AFTER_MS, LONGEST_INNER_WAIT_MS, LONGEST_RETRY_AFTER_MS } from './limits.js';
+
+export interface Asked {
+  /** First byte asked for; 0 = the whole file, without a range. */
+  from: number;
+  /** Bytes on disk. */
+  have: number;
+  /** What earlier answers said. */
+  facts: SourceFacts | null;
+}
+
+export type Reading =
+  | {
+      kind: 'body';
+      start: number;
+      /** Where this body ends; null = unknown. */
+      end: number | null;
+      facts: SourceFacts;
+      /** Why what is on disk belongs to another object; null = it does not. */
+      changed: string | null;
+    }
+  /** Everything is on disk; `total` is the size that the server states, if it does. */
+  | { kind: 'whole'; total: number | null }
+  | { kind: 'changed'; changed: string };
+
+/** For 200, 206 and 416. Throws Retry for an answer that must not be used. */
+export function readDataAnswer(
+  status: number,
+  headers: Headers,
+  framing: Framing,
+  asked: Asked,
+): Reading {
+  refuseEncoding(headers);
+  if (status === 416) return readUnsatisfied(headers, asked);
+  return status === 206 ? readPartial(headers, framing, asked) : readWhole(headers, framing, asked);
+}
+
+function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
+  const total = framing.kind === 'length' ? framing.bytes : null;
+  if (total === 0) throw retry('SourceUnavailable', 'The server sent an empty file');
+  const facts = factsOf(headers, total);
+  return { kind: 'body', start: 0, end: total, facts, changed: changeOf(asked.facts, facts) };
+}
+
+function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading {
+  const range = parseContentRange(headers['content-range']);
+  if (!range) throw retry('SourceRefused', 'The answer to a range has no usable Content-Range');
+  if (range.start > asked.from)
+    throw retry('SourceRefused', `Asked from byte ${asked.from}, answered from ${range.start}`);
+  if (framing.kind === 'length' && framing.bytes !== range.end - range.start)
+    throw retry('SourceRefused', 'Content-Length and Content-Range contradict each other');
+  const facts = factsOf(headers, range.total ?? asked.facts?.total ?? null);
+  const changed = changeOf(asked.facts, facts);
+  if (changed !== null) return { kind: 'changed', changed };
+  return {
+    kind: 'body',
+    start: range.start,
+    end: range.end,
+    facts: { ...facts, disposition: facts.disposition ?? asked.facts?.disposition ?? null },
+    changed: null,
+  };
+}
+
+/** 416: the local part may be all there is. */
+function readUnsatisfied(headers: Headers, asked: Asked): Reading {
+  const total = parseUnsatisfiedRange(headers['content-range']) ?? asked.facts?.total ?? null;
+  if (total === asked.have || (total === null && asked.from === asked.have))
+    return { kind: 'whole', total };
+  return { kind: 'changed', changed: `its size is ${total ?? 'unknown'} now` };
+}
+
+function factsOf(headers: Headers, total: number | null): SourceFacts {
+  return {
+    total,
+    etag: headers.etag ?? null,
+    lastModified: headers['last-modified'] ?? null,
+    disposition: headers['content-disposition'] ?? null,
+  };
+}
+
+function changeOf(before: SourceFacts | null, now: SourceFacts): string | null {
+  if (!before) return null;
+  for (const [name, key] of [
+    ['ETag', 'etag'],
+    ['Last-Modified', 'lastModified'],
+    ['size', 'total'],
+  ] as const)
+    if (before[key] !== null && now[key] !== null && before[key] !== now[key])
+      return `its ${name} changed`;
+  return null;
+}
+
+function refuseEncoding(headers: Headers): void {
+  const encoding = headers['content-encoding']?.toLowerCase() ?? 'identity';
+  if (encoding !== 'identity')
+    throw new ServiceError('SourceRefused', `The server encodes the file as ${encoding}`);
+}
+
+/** May the next request start just where the disk ends, pinned by this validator? */
+export function pinnedBy(facts: SourceFacts | null): string | null {
+  return facts?.etag ? strongEtag({ etag: facts.etag }) : null;
+}
+
+/** The engine's own reading of an answer that carries no data. */
+export function readErrorAnswer(status: number, headers: Headers): ServiceError | Retry {
+  const said = `The server answered ${status}`;
+  if (status === 401 || status === 403) return new ServiceError('SourceDenied', said);
+  if (status === 404 || status === 410) return new ServiceError('SourceGone', said);
+  if (status === 202) return new ServiceError('SourceUnavailable', `${said}: not ready yet`);
+  if (status === 429 || status === 503) return throttled(said, headers, status);
+  if (status === 204 || status === 408 || status === 425 || status >= 500)
+    return retry('SourceUnavailable', said);
+  return new ServiceError('SourceRefused', said);
+}
+
+function throttled(said: string, headers: Headers, status: number): ServiceError | Retry {
+  const after = parseRetryAfter(headers['retry-after'], LONGEST_RETRY_AFTER_MS);
+  if (!after.given && status === 503) return retry('SourceUnavailable', said);
+  return afterWait(
+    new ServiceError(
+      'SourceThrottled',
+      after.given && after.clamped
+        ? `${said} and asked for an absurd wait, taken as an hour`
+        : said,
+      {
+        retryAfterMs: after.given ? after.waitMs : DEFAULT_RETRY_AFTER_MS,
+      },
+    ),
+    after.given,
+  );
+}
+
+/** Short waits are waited inside; longer ones are the caller's. */
+export function afterWait(error: ServiceError, isGiven = true): ServiceError | Retry {
+  if (!isGiven) return new Retry(error);
+  const waitMs = error.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS;
+  return waitMs <= LONGEST_INNER_WAIT_MS ? new Retry(error, { waitMs }) : error;
+}

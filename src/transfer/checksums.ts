@@ -1,0 +1,42 @@
+/** Which of the announced digests can be used, and which one a result is known by. */
+import { checksumAlgorithms, type Checksum, type ChecksumAlgorithm } from '../jobs/product.js';
+
+const HEX_LENGTH: Record<ChecksumAlgorithm, number> = {
+  md5: 32,
+  sha1: 40,
+  sha256: 64,
+  sha512: 128,
+  'sha3-256': 64,
+  blake3: 64,
+};
+
+/** Strongest and cheapest first. */
+const PREFERENCE: ChecksumAlgorithm[] = ['blake3', 'sha256', 'sha512', 'sha3-256', 'sha1', 'md5'];
+
+/** Announced digests in lower case, without empty, malformed, unknown or repeated ones. */
+export function usableChecksums(announced: readonly Checksum[]): Checksum[] {
+  const usable = new Map<string, Checksum>();
+  for (const { algorithm, value } of announced) {
+    if (!checksumAlgorithms.includes(algorithm) || typeof value !== 'string') continue;
+    const hex = value.trim().toLowerCase();
+    if (hex.length !== HEX_LENGTH[algorithm] || !/^[0-9a-f]+$/.test(hex)) continue;
+    usable.set(`${algorithm}:${hex}`, { algorithm, value: hex });
+  }
+  return [...usable.values()];
+}
+
+/** What to compute: everything announced, everything asked for, and SHA-256 where that is nothing. */
+export function algorithmsToCompute(
+  announced: readonly Checksum[],
+  asked: readonly ChecksumAlgorithm[] = [],
+): ChecksumAlgorithm[] {
+  const wanted = new Set([...announced.map((checksum) => checksum.algorithm), ...asked]);
+  if (wanted.size === 0) wanted.add('sha256');
+  return PREFERENCE.filter((algorithm) => wanted.has(algorithm));
+}
+
+export function preferred(checksums: readonly Checksum[]): Checksum | undefined {
+  return PREFERENCE.map((algorithm) => checksums.find((one) => one.algorithm === algorithm)).find(
+    (found) => found !== undefined,
+  );
+}

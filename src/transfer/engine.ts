@@ -1,0 +1,46 @@
+/**
+ * The transfer engine: moves one asset's bytes from a source into a directory and proves them. A pure library; what it
+ * keeps between transfers are the hash threads and nothing else.
+ */
+import { nodeFiles, type Files } from './files.js';
+import { createHashPool } from './hash-pool.js';
+import { DEFAULT_BACKOFF, type Backoff } from './limits.js';
+import { Session } from './session.js';
+import type { Transfer } from './transfer.js';
+
+export interface TransferEngineOptions {
+  /** Threads that compute digests, shared by all transfers. */
+  hashThreads?: number;
+  /** Pauses between tries inside a transfer. */
+  backoff?: Backoff;
+  /** File operations, for tests that make them fail. */
+  files?: Files;
+}
+
+export interface TransferEngine {
+  /**
+   * Fetches and verifies one asset. Resumes what the directory holds; a repeat after success verifies and returns the same
+   * file. Every digest that the source announces is computed and compared. Memory is bounded by about 2 MiB a transfer.
+   *
+   * Errors: SourceDenied, SourceGone, SourceRefused, SourceThrottled (`retryAfterMs`), SourceUnavailable, SourceChanged,
+   * ChecksumMismatch, ChecksumDisputed (`details.kept_as`), StorageFull, StoreUnavailable, Interrupted (another transfer
+   * took the directory over), Cancelled, or the signal's reason where that is a ServiceError. After every one of them the
+   * directory holds what is durable, and the next call goes on from there.
+   */
+  transfer: Transfer;
+  /** Ends the hash threads. Transfers under way fail with Interrupted. */
+  close: () => Promise<void>;
+}
+
+export function createTransferEngine(options: TransferEngineOptions = {}): TransferEngine {
+  const pool = createHashPool(options.hashThreads ?? 2);
+  const tools = {
+    pool,
+    files: options.files ?? nodeFiles,
+    backoff: options.backoff ?? DEFAULT_BACKOFF,
+  };
+  return {
+    transfer: (source, transferOptions) => new Session(source, transferOptions, tools).run(),
+    close: () => pool.close(),
+  };
+}

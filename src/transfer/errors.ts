@@ -1,0 +1,78 @@
+/**
+ * How failures inside a transfer become the closed set of ServiceErrors. `Retry` never leaves the engine: it says "try
+ * again", and carries the error to be thrown once the tries are used up.
+ */
+import { isServiceError, ServiceError, type ErrorCode } from '../jobs/error-codes.js';
+
+export interface RetryOptions {
+  /** Wait this long instead of the usual backoff. */
+  waitMs?: number;
+  /** Give up after this many tries in a row, when that is fewer than the limit. */
+  tries?: number;
+}
+
+export class Retry extends Error {
+  override readonly name = 'Retry';
+  constructor(
+    readonly error: ServiceError,
+    readonly options: RetryOptions = {},
+  ) {
+    super(error.message);
+  }
+}
+
+export function retry(code: ErrorCode, message: string, options: RetryOptions = {}): Retry {
+  return new Retry(new ServiceError(code, message), options);
+}
+
+/** The partial file is no longer the one that was opened: the session opens the directory anew. */
+export class PartialLost extends Error {
+  override readonly name = 'PartialLost';
+}
+
+/** An address that may be shown: no user part, query or fragment. */
+export function shownUrl(url: URL): string {
+  return `${url.protocol}//${url.host}${url.pathname}`;
+}
+
+export function cancelledError(signal: AbortSignal): ServiceError {
+  return isServiceError(signal.reason)
+    ? signal.reason
+    : new ServiceError('Cancelled', 'The transfer was cancelled');
+}
+
+const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+const STORE = new Set(
+  [
+    'EROFS EACCES EPERM EIO ESTALE EMFILE ENFILE ENOTDIR ELOOP ENXIO EBUSY ENOENT EEXIST ENODEV',
+  ].flatMap((names) => names.split(' ')),
+);
+
+/** A failed file operation as StorageFull or StoreUnavailable; anything else comes back unchanged. */
+export function toStoreError(error: unknown): unknown {
+  const code = errnoOf(error);
+  if (code === undefined || isServiceError(error)) return error;
+  const syscall = (error as NodeJS.ErrnoException).syscall ?? 'file operation';
+  const details = { errno: code, syscall };
+  if (FULL.has(code))
+    return new ServiceError('StorageFull', `The disk is full (${code} on ${syscall})`, { details });
+  if (STORE.has(code))
+    return new ServiceError('StoreUnavailable', `Storage failed (${code} on ${syscall})`, {
+      details,
+    });
+  return error;
+}
+
+export function errnoOf(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Runs a file operation, translating how it fails. */
+export async function stored<T>(operation: Promise<T>): Promise<T> {
+  try {
+    return await operation;
+  } catch (error) {
+    throw toStoreError(error);
+  }
+}

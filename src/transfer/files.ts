@@ -1,0 +1,75 @@
+/** The file operations that a transfer uses, as an object, so that tests can make each of them fail. */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import fs from 'node:fs/promises';
+import { errnoOf } from './errors.js';
+
+export interface FileHandleLike {
+  readonly fd: number;
+  write: (
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ) => Promise<{ bytesWritten: number }>;
+  read: (
+    memory: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ) => Promise<{ bytesRead: number }>;
+  datasync: () => Promise<void>;
+  truncate: (length: number) => Promise<void>;
+  stat: () => Promise<{ size: number; ino: number; nlink: number }>;
+  close: () => Promise<void>;
+}
+
+export interface Files {
+  /** Creates with mode 0o644. `flags` as in fs.constants. */
+  open: (path: string, flags: number) => Promise<FileHandleLike>;
+  /** Writes everything, over as many calls as it takes. */
+  writeAll: (file: FileHandleLike, data: Uint8Array, position: number) => Promise<void>;
+  /** The whole of a small file without following a link; null when there is none. */
+  read: (path: string) => Promise<Buffer | null>;
+  rename: (from: string, to: string) => Promise<void>;
+  /** Harmless when there is none. */
+  remove: (path: string) => Promise<void>;
+  /** Copies into a new file, sharing blocks where the file system can. */
+  copy: (from: string, to: string) => Promise<void>;
+  /** Flushes names created in, renamed into or removed from a directory. */
+  syncDirectory: (path: string) => Promise<void>;
+  /** A random name part. */
+  token: () => string;
+}
+
+export const nodeFiles: Files = {
+  open: (path, flags) => fs.open(path, flags, 0o644),
+  async writeAll(file, data, position) {
+    for (let at = 0; at < data.length;) {
+      const { bytesWritten } = await file.write(data, at, data.length - at, position + at);
+      if (bytesWritten === 0)
+        throw Object.assign(new Error('nothing was written'), { code: 'EIO', syscall: 'write' });
+      at += bytesWritten;
+    }
+  },
+  async read(path) {
+    try {
+      return await fs.readFile(path, { flag: constants.O_RDONLY | constants.O_NOFOLLOW });
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return null;
+      throw error;
+    }
+  },
+  rename: (from, to) => fs.rename(from, to),
+  remove: (path) => fs.rm(path, { force: true }),
+  copy: (from, to) => fs.copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE),
+  async syncDirectory(path) {
+    const directory = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  },
+  token: () => randomBytes(6).toString('hex'),
+};

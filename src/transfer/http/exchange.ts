@@ -1,0 +1,359 @@
+/**
+ * One GET over one connection of its own. Reads land straight in the sink's memory (`onread`), so that a body costs
+ * neither an allocation nor a copy for each packet, and memory stays flat whatever its size. Connect, head, silence and
+ * slowness have limits of their own; time in which our own disk holds us up does not count against the server.
+ */
+import net from 'node:net';
+import tls from 'node:tls';
+import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
+import { cancelledError, errnoOf, retry, Retry } from '../errors.js';
+import { MAX_HEAD_BYTES } from '../limits.js';
+import type { TransferLimits } from '../transfer.js';
+import { ChunkedDecoder } from './chunked.js';
+import { framingOf, parseHead, type Framing, type Headers } from './headers.js';
+import { bareHost, lookupFor, type HostRules } from './hosts.js';
+
+/** Where a body goes. */
+export interface BodySink {
+  /** Free memory for the next read, never empty. */
+  space: () => Buffer;
+  /** `bytes` have landed at the start of what `space()` gave last. False = wait for `onDrain` before reading on. */
+  filled: (bytes: number) => boolean;
+  /** Set by the exchange: read on, or give up because of this failure. */
+  onDrain: (failure?: unknown) => void;
+}
+
+export interface ExchangeOptions {
+  url: URL;
+  headers: Record<string, string>;
+  rules: HostRules;
+  limits: TransferLimits;
+  signal: AbortSignal;
+}
+
+/** How a body ended: by its own framing, and whether the server sent more than it had announced. */
+export interface BodyEnd {
+  bytes: number;
+  excess: boolean;
+}
+
+const SCRATCH_BYTES = 64 * 1024;
+
+export class Exchange {
+  status = 0;
+  headers: Headers = {};
+  framing: Framing = { kind: 'close' };
+  /** Body bytes taken from the wire so far. */
+  received = 0;
+
+  readonly #socket: net.Socket;
+  readonly #options: ExchangeOptions;
+  #scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  #scratchFill = 0;
+  #phase: 'connect' | 'head' | 'paused' | 'body' | 'over' = 'connect';
+  #sink: BodySink | null = null;
+  #chunked: ChunkedDecoder | null = null;
+  /** Was the memory handed out for the read under way the sink's own? */
+  #intoSink = false;
+  #excess = false;
+  #held = false;
+  #timer: NodeJS.Timeout | undefined;
+  #floorTimer: NodeJS.Timeout | undefined;
+  #settle: { resolve: () => void; reject: (error: unknown) => void } | null = null;
+  #failure: Error | undefined;
+  readonly #onAbort = () => this.#fail(cancelledError(this.#options.signal));
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+    const { url, rules } = options;
+    const secure = url.protocol === 'https:';
+    const host = bareHost(url);
+    const connect = {
+      host,
+      port: Number(url.port || (secure ? 443 : 80)),
+      lookup: lookupFor(url, rules),
+      onread: {
+        buffer: () => this.#space(),
+        callback: (bytes: number, memory: Uint8Array) => this.#read(bytes, memory),
+      },
+    };
+    this.#socket = secure
+      ? tls.connect({
+          ...connect,
+          ...(net.isIP(host) === 0 && { servername: host }),
+          ALPNProtocols: ['http/1.1'],
+        } as tls.ConnectionOptions)
+      : net.connect(connect);
+    this.#socket.setNoDelay(true);
+    this.#socket.once(secure ? 'secureConnect' : 'connect', () => this.#send());
+    this.#socket.on('error', (error) => this.#fail(toNetworkError(error, url)));
+    this.#socket.on('end', () => this.#ended());
+    this.#socket.on('close', () => this.#ended());
+    options.signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (options.signal.aborted) this.#onAbort();
+  }
+
+  /** Sends the request and waits for the head of the final answer. */
+  async head(): Promise<void> {
+    this.#limit(this.#options.limits.connectMs, 'did not accept the connection');
+    await this.#settled();
+  }
+
+  /** Streams the body into the sink; resolves when the framing says that it is whole. */
+  async body(sink: BodySink): Promise<BodyEnd> {
+    if (this.#phase === 'over') throw this.#failure ?? new Error('over');
+    this.#sink = sink;
+    sink.onDrain = (failure) => (failure === undefined ? this.#drained() : this.#fail(failure));
+    if (this.framing.kind === 'chunked') this.#chunked = new ChunkedDecoder();
+    this.#phase = 'body';
+    this.#limit(this.#options.limits.idleMs, 'fell silent');
+    this.#watchFloor();
+    const settled = this.#settled();
+    const early = this.#scratch.subarray(0, this.#scratchFill);
+    this.#scratchFill = 0;
+    const more = this.#guarded(() => this.#take(early));
+    if (more) this.#socket.resume();
+    await settled;
+    return { bytes: this.received, excess: this.#excess };
+  }
+
+  /** At most `limit` bytes of the body as text; what is cut or late is left out. */
+  async text(limit: number): Promise<string> {
+    const memory = Buffer.alloc(limit);
+    const spare = Buffer.alloc(4096);
+    let fill = 0;
+    const sink: BodySink = {
+      space: () => (fill < limit ? memory.subarray(fill) : spare),
+      filled: (bytes) => {
+        fill = Math.min(limit, fill + bytes);
+        if (fill === limit) this.close();
+        return true;
+      },
+      onDrain: () => undefined,
+    };
+    await this.body(sink).catch((error: unknown) => {
+      if (this.#options.signal.aborted) throw error;
+    });
+    return memory.toString('utf8', 0, fill);
+  }
+
+  /** Gives the connection up. Harmless when it is over already. */
+  close(): void {
+    if (this.#phase !== 'over') this.#fail(retry('SourceUnavailable', 'The connection was closed'));
+  }
+
+  #settled(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure);
+      this.#settle = { resolve, reject };
+    });
+  }
+
+  #send(): void {
+    if (this.#phase !== 'connect') return;
+    const { url, headers, limits } = this.#options;
+    const fields = { host: url.host, connection: 'close', ...headers };
+    const lines = Object.entries(fields).map(([name, value]) => `${name}: ${clean(value)}\r\n`);
+    this.#phase = 'head';
+    this.#limit(limits.headersMs, 'did not answer');
+    this.#socket.write(
+      `GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`,
+      'latin1',
+    );
+  }
+
+  #space(): Buffer {
+    this.#intoSink = this.#phase === 'body' && this.#sink !== null && this.#chunked === null;
+    if (this.#intoSink) return this.#sink!.space();
+    const free = this.#scratch.subarray(this.#phase === 'body' ? 0 : this.#scratchFill);
+    return free.length > 0 ? free : Buffer.alloc(1);
+  }
+
+  #read(bytes: number, memory: Uint8Array): boolean {
+    return this.#guarded(() => {
+      if (this.#phase === 'head') return this.#readHead(bytes);
+      if (this.#phase !== 'body') return false;
+      this.#timer?.refresh();
+      if (this.#intoSink) return this.#landed(bytes);
+      return this.#take(Buffer.from(memory.buffer, memory.byteOffset, bytes));
+    });
+  }
+
+  #readHead(bytes: number): boolean {
+    this.#scratchFill += bytes;
+    for (;;) {
+      const end = this.#scratch.subarray(0, this.#scratchFill).indexOf('\r\n\r\n');
+      if (end < 0) {
+        if (this.#scratchFill >= MAX_HEAD_BYTES)
+          throw refusedHead('The answer has too many headers');
+        return true;
+      }
+      const head = parseHead(this.#scratch.toString('latin1', 0, end));
+      this.#scratch.copyWithin(0, end + 4, this.#scratchFill);
+      this.#scratchFill -= end + 4;
+      if (head.status < 200) continue;
+      this.status = head.status;
+      this.headers = head.headers;
+      this.framing = framingOf(head);
+      this.#phase = 'paused';
+      this.#clearTimers();
+      this.#done();
+      return false;
+    }
+  }
+
+  /** Bytes that arrived outside the sink's memory. */
+  #take(chunk: Buffer): boolean {
+    let open = true;
+    const copy = (part: Buffer) => {
+      for (let at = 0; at < part.length;) {
+        const copied = part.copy(this.#sink!.space(), 0, at);
+        at += copied;
+        this.received += copied;
+        open = this.#sink!.filled(copied) && open;
+      }
+    };
+    if (this.#chunked) {
+      const used = this.#chunked.decode(chunk, copy);
+      if (this.#chunked.done) return this.#finishBody(chunk.length - used);
+    } else if (this.framing.kind === 'length') {
+      const wanted = this.framing.bytes - this.received;
+      copy(chunk.subarray(0, wanted));
+      if (chunk.length >= wanted) return this.#finishBody(chunk.length - wanted);
+    } else {
+      copy(chunk);
+    }
+    return this.#mayReadOn(open);
+  }
+
+  /** Bytes that arrived in the sink's own memory. */
+  #landed(bytes: number): boolean {
+    const wanted =
+      this.framing.kind === 'length' ? this.framing.bytes - this.received : Number.MAX_SAFE_INTEGER;
+    const kept = Math.min(bytes, wanted);
+    this.received += kept;
+    const open = this.#sink!.filled(kept);
+    if (bytes >= wanted) return this.#finishBody(bytes - wanted);
+    return this.#mayReadOn(open);
+  }
+
+  #mayReadOn(open: boolean): boolean {
+    if (open) return true;
+    this.#held = true;
+    this.#clearTimers();
+    return false;
+  }
+
+  #drained(): void {
+    if (!this.#held || this.#phase !== 'body') return;
+    this.#held = false;
+    this.#limit(this.#options.limits.idleMs, 'fell silent');
+    this.#watchFloor();
+    this.#socket.resume();
+  }
+
+  #finishBody(excessBytes: number): false {
+    this.#excess = excessBytes > 0;
+    this.#over();
+    this.#done();
+    return false;
+  }
+
+  /** The server closed its side. */
+  #ended(): void {
+    if (this.#phase === 'over') return;
+    if (this.#phase === 'body' && this.framing.kind === 'close') {
+      this.#finishBody(0);
+      return;
+    }
+    this.#fail(retry('SourceUnavailable', `${this.#options.url.host} closed the connection early`));
+  }
+
+  #guarded(step: () => boolean): boolean {
+    try {
+      return step();
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+  }
+
+  #done(): void {
+    const settle = this.#settle;
+    this.#settle = null;
+    settle?.resolve();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#phase === 'over') return;
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#over();
+    const settle = this.#settle;
+    this.#settle = null;
+    settle?.reject(error);
+  }
+
+  #over(): void {
+    this.#phase = 'over';
+    this.#clearTimers();
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    this.#socket.destroy();
+  }
+
+  #limit(timeoutMs: number, what: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#fail(
+        retry('SourceUnavailable', `${this.#options.url.host} ${what} for ${timeoutMs} ms`),
+      );
+    }, timeoutMs);
+  }
+
+  /** A drip is a stall: fewer bytes in `floorMs` than the floor allows. */
+  #watchFloor(): void {
+    const { floorMs, floorBytesPerSecond } = this.#options.limits;
+    let before = this.received;
+    clearInterval(this.#floorTimer);
+    this.#floorTimer = setInterval(() => {
+      const bytes = this.received - before;
+      before = this.received;
+      if (bytes < (floorBytesPerSecond * floorMs) / 1000)
+        this.#fail(
+          retry(
+            'SourceUnavailable',
+            `${this.#options.url.host} sent ${bytes} bytes in ${floorMs} ms`,
+          ),
+        );
+    }, floorMs);
+  }
+
+  #clearTimers(): void {
+    clearTimeout(this.#timer);
+    clearInterval(this.#floorTimer);
+  }
+}
+
+/** Header values cannot end a line. */
+function clean(value: string): string {
+  if (/[\r\n\0]/.test(value))
+    throw new ServiceError('Internal', 'A request header has a line break');
+  return value;
+}
+
+function refusedHead(message: string): ServiceError {
+  return new ServiceError('SourceRefused', message);
+}
+
+const CERTIFICATE =
+  /^(CERT_|ERR_TLS_CERT|ERR_SSL|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA)/;
+
+function toNetworkError(error: Error, url: URL): unknown {
+  if (isServiceError(error) || error instanceof Retry) return error;
+  const code = errnoOf(error) ?? error.name;
+  if (CERTIFICATE.test(code) && !code.startsWith('ERR_SSL_'))
+    return new ServiceError(
+      'SourceRefused',
+      `The certificate of ${url.host} is not valid (${code})`,
+    );
+  return retry('SourceUnavailable', `The connection to ${url.host} failed (${code})`);
+}

@@ -1,0 +1,72 @@
+/**
+ * Opens a URL, following redirects by hand: the provider's headers go to trusted hosts and nowhere else, https is never
+ * left, strangers must be public, and a loop ends.
+ */
+import { ServiceError } from '../../jobs/error-codes.js';
+import { MAX_REDIRECTS } from '../limits.js';
+import { shownUrl } from '../errors.js';
+import type { TransferLimits } from '../transfer.js';
+import { Exchange } from './exchange.js';
+import { assertAllowed, isTrusted, type HostRules } from './hosts.js';
+
+export interface OpenOptions {
+  url: string;
+  rules: HostRules;
+  /** Range, If-Range and the like: go everywhere. */
+  headers: Record<string, string>;
+  /** Token and custom headers: go to trusted hosts. */
+  trustedHeaders: Record<string, string>;
+  limits: TransferLimits;
+  signal: AbortSignal;
+}
+
+export interface Opened {
+  exchange: Exchange;
+  /** Did the answering host get the trusted headers? */
+  trusted: boolean;
+}
+
+/** The first answer that is not a redirect; its body is unread. Throws Retry, SourceRefused or the abort's reason. */
+export async function open(options: OpenOptions): Promise<Opened> {
+  const seen = new Set<string>();
+  let url = parse(options.url, undefined);
+  let from: URL | null = null;
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    assertAllowed(url, from, options.rules);
+    if (seen.has(url.href)) throw refused(`${shownUrl(url)} redirects in a circle`);
+    seen.add(url.href);
+    const trusted = isTrusted(url, options.rules);
+    const exchange = new Exchange({
+      url,
+      headers: { ...(trusted ? options.trustedHeaders : {}), ...options.headers },
+      rules: options.rules,
+      limits: options.limits,
+      signal: options.signal,
+    });
+    await exchange.head();
+    const location = isRedirect(exchange.status) ? exchange.headers.location : undefined;
+    if (location === undefined) return { exchange, trusted };
+    exchange.close();
+    from = url;
+    url = parse(location, url);
+  }
+  throw refused(`More than ${MAX_REDIRECTS} redirects`);
+}
+
+function isRedirect(status: number): boolean {
+  return [301, 302, 303, 307, 308].includes(status);
+}
+
+function parse(address: string, base: URL | undefined): URL {
+  try {
+    const url = new URL(address, base);
+    url.hash = '';
+    return url;
+  } catch {
+    throw refused('The address of the download is not a URL');
+  }
+}
+
+function refused(message: string): ServiceError {
+  return new ServiceError('SourceRefused', message);
+}

@@ -1,0 +1,12 @@
+/** What others may use of the transfer engine. */
+export { createTransferEngine } from './engine.js';
+export type { TransferEngine, TransferEngineOptions } from './engine.js';
+export { sanitiseFileName } from './file-name.js';
+export type {
+  Transfer,
+  TransferLimits,
+  TransferNote,
+  TransferOptions,
+  TransferResult,
+  TransferSource,
+} from './transfer.js';

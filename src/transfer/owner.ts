@@ -1,0 +1,154 @@
+/**
+ * One owner at a time for a directory. Whoever comes last writes its own token and owns it; the one before notices before
+ * its next write and stops. An earlier owner that may still be alive (paused, or on another machine) can never spoil the
+ * newcomer's file: the newcomer then works on a copy under a name of its own, to which nobody else holds a handle.
+ */
+import { constants, readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ServiceError } from '../jobs/error-codes.js';
+import { stored } from './errors.js';
+import type { Files } from './files.js';
+
+const ownerSchema = z.object({
+  token: z.string(),
+  /** Name of the partial file in use. */
+  part: z.string().regex(/^part\.[0-9a-f]+$/),
+  /** An earlier owner of that file may still be alive. */
+  shared: z.boolean(),
+  released: z.boolean(),
+  host: z.string(),
+  boot: z.string(),
+  pid: z.number().int(),
+  started: z.string(),
+});
+type OwnerRecord = z.infer<typeof ownerSchema>;
+
+export class Owner {
+  private constructor(
+    readonly files: Files,
+    readonly path: string,
+    private record: OwnerRecord,
+  ) {}
+
+  /** Takes the directory over from whoever has it. */
+  static async take(files: Files, directory: string): Promise<Owner> {
+    const path = join(directory, 'owner');
+    const before = parseOwner(await stored(files.read(path)));
+    const token = files.token();
+    const owner = new Owner(files, path, {
+      token,
+      part: before?.part ?? `part.${token}`,
+      shared: before !== null && (before.shared || !(before.released || isDead(before))),
+      released: false,
+      ...self(),
+    });
+    await owner.#write();
+    return owner;
+  }
+
+  get part(): string {
+    return this.record.part;
+  }
+
+  get shared(): boolean {
+    return this.record.shared;
+  }
+
+  /** From now on the partial file is one that nobody else has opened. */
+  async usePart(name: string): Promise<void> {
+    await this.assertOwned();
+    this.record = { ...this.record, part: name, shared: false };
+    await this.#write();
+  }
+
+  /** Throws Interrupted once the directory is somebody else's, or gone. */
+  async assertOwned(): Promise<void> {
+    if (!(await this.#isOurs()))
+      throw new ServiceError('Interrupted', 'Another transfer of this asset has taken over');
+  }
+
+  /** Gives the directory back; removes our partial file where somebody else goes on with a copy of it. */
+  async release(): Promise<void> {
+    const now = parseOwner(await stored(this.files.read(this.path)));
+    if (now?.token === this.record.token) {
+      this.record = { ...this.record, released: true };
+      await this.#write();
+    } else if (now && !now.shared && now.part !== this.record.part) {
+      await this.files.remove(join(this.path, '..', this.record.part));
+    }
+  }
+
+  async #isOurs(): Promise<boolean> {
+    const now = parseOwner(await stored(this.files.read(this.path)));
+    return now?.token === this.record.token;
+  }
+
+  async #write(): Promise<void> {
+    const temporary = `${this.path}.${this.files.token()}.tmp`;
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    const file = await stored(this.files.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW));
+    try {
+      await stored(this.files.writeAll(file, Buffer.from(JSON.stringify(this.record)), 0));
+      await stored(this.files.rename(temporary, this.path));
+    } catch (error) {
+      await this.files.remove(temporary).catch(() => undefined);
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** A record that cannot be read belongs to nobody who wrote it whole: there is no partial file to go on with. */
+function parseOwner(content: Buffer | null): OwnerRecord | null {
+  try {
+    return ownerSchema.parse(JSON.parse(content?.toString('utf8') ?? ''));
+  } catch {
+    return null;
+  }
+}
+
+function self(): Pick<OwnerRecord, 'host' | 'boot' | 'pid' | 'started'> {
+  return {
+    host: hostname(),
+    boot: processSpace(),
+    pid: process.pid,
+    started: startOf(process.pid),
+  };
+}
+
+/** Proven dead: its process number, in this very process space, is free or belongs to a younger process. */
+function isDead(owner: OwnerRecord): boolean {
+  const { host, boot } = self();
+  return (
+    boot !== '' &&
+    owner.host === host &&
+    owner.boot === boot &&
+    startOf(owner.pid) !== owner.started
+  );
+}
+
+/** Names the space in which process numbers mean something: this boot, this container. Empty = unknown. */
+function processSpace(): string {
+  try {
+    return `${readSmall('/proc/sys/kernel/random/boot_id')} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return '';
+  }
+}
+
+/** Start time of a process in clock ticks since boot; empty when there is no such process. */
+function startOf(pid: number): string {
+  const stat = readSmall(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}
+
+function readSmall(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
