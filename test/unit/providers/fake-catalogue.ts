@@ -48,10 +48,10 @@ const bound = (filter: string, field: string, operator: string): number | null =
   return match ? Date.parse(match[1]!) * 1000 : null;
 };
 
-function inWindow(filter: string, field: string, valueUs: number): boolean {
-  const from = bound(filter, field, 'ge');
-  const to = bound(filter, field, 'lt');
-  return (from === null || valueUs >= from) && (to === null || valueUs < to);
+function withinBounds(filter: string, field: string): (valueUs: number) => boolean {
+  const from = bound(filter, field, 'ge') ?? -Infinity;
+  const to = bound(filter, field, 'lt') ?? Infinity;
+  return (valueUs) => valueUs >= from && valueUs < to;
 }
 
 export function createFakeCatalogue(items: FakeItem[], manners: FakeManners): FakeCatalogue {
@@ -84,13 +84,13 @@ export function createFakeCatalogue(items: FakeItem[], manners: FakeManners): Fa
       if (skip > manners.skipMax)
         return { status: 422, body: { detail: [{ loc: ['query', '$skip'], msg: 'too deep' }] } };
       if (top > (manners.topMax ?? 1000)) return { status: 422, body: { detail: 'top too large' } };
-      const named = [...filter.matchAll(/Name eq '((?:[^']|'')*)'/g)].map(([, name]) =>
-        name!.replaceAll("''", "'"),
-      );
-      const names = named.filter((name) => name !== 'SENTINEL-2');
+      const names = [...filter.matchAll(/\bName eq '((?:[^']|'')*)'/g)]
+        .map(([, name]) => name!.replaceAll("''", "'"))
+        .filter((name) => !filter.includes(`Collection/Name eq '${name}'`));
+      const started = withinBounds(filter, 'ContentDate/Start');
+      const published = withinBounds(filter, 'PublicationDate');
       const matching = inOrder(searchParams.get('$orderby') ?? '')
-        .filter((item) => inWindow(filter, 'ContentDate/Start', item.startUs))
-        .filter((item) => inWindow(filter, 'PublicationDate', item.publishedUs))
+        .filter((item) => started(item.startUs) && published(item.publishedUs))
         .filter((item) => names.length === 0 || names.includes(String(toRecord(item)['Name'])));
       const end = skip + top;
       const hasLink = end < matching.length && end + top <= manners.skipMax;

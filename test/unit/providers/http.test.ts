@@ -1,0 +1,152 @@
+/** Real sockets on loopback: a server that fails, lies, stalls and floods. */
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { afterEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import {
+  createHttp,
+  readJson,
+  sha256Of,
+  type Http,
+  type HttpLimits,
+} from '../../../src/providers/copernicus/http.js';
+import { createTestClock, never } from './doubles.js';
+
+const open: { server: Server; http: Http }[] = [];
+
+afterEach(async () => {
+  for (const { server, http } of open.splice(0)) {
+    await http.close();
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+async function serve(listener: RequestListener) {
+  const server = createServer(listener);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const clock = createTestClock();
+  const http = createHttp({ clock });
+  open.push({ server, http });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x?secret=canary`;
+  const get = (limits: Partial<HttpLimits> = {}, signal = never) =>
+    http.call(
+      { method: 'GET', url },
+      (answer) => readJson(answer, z.object({ ok: z.literal(true) })),
+      signal,
+      limits,
+    );
+  return { get, clock, server, http, url };
+}
+
+const GOOD = JSON.stringify({ ok: true });
+
+describe('small answers over HTTP', () => {
+  it.each([
+    ['cut off by its length', GOOD.slice(0, 5), {}],
+    ['HTML', '<html>Bad gateway</html>', { 'content-type': 'text/html' }],
+    ['NaN', '{"ok": NaN}', {}],
+    ['of another shape', '{"ok": false}', {}],
+    ['not UTF-8', Buffer.from([0x22, 0xff, 0x22]), {}],
+  ])(
+    'F025 asks again for an answer that is %s, and takes the good one',
+    async (_, bad, headers) => {
+      let requests = 0;
+      const { get, clock } = await serve((_request, response) => {
+        requests += 1;
+        response.writeHead(200, headers).end(requests < 3 ? bad : GOOD);
+      });
+      expect(await get()).toEqual({ ok: true });
+      expect(requests).toBe(3);
+      expect(clock.slept[0]).toBeLessThan(500);
+      expect(clock.slept[1]).toBeLessThan(1000);
+    },
+  );
+
+  it('F025 gives up after three tries', async () => {
+    let requests = 0;
+    const { get } = await serve((_request, response) => {
+      requests += 1;
+      response.end('<html>');
+    });
+    await expect(get()).rejects.toMatchObject({
+      code: 'SourceUnavailable',
+      message: expect.stringContaining('HTML instead of JSON'),
+    });
+    expect(requests).toBe(3);
+  });
+
+  it('F025 refuses an endless body at its limit, without a second try', async () => {
+    let requests = 0;
+    const { get, server } = await serve((_request, response) => {
+      requests += 1;
+      const flood = () => {
+        while (!response.destroyed && response.write(Buffer.alloc(65_536, 0x20)));
+      };
+      response.on('drain', flood);
+      flood();
+    });
+    const disconnected = new Promise((resolve) =>
+      server.once('connection', (socket) => socket.once('close', resolve)),
+    );
+    await expect(get({ sizeBytes: 1_000_000 })).rejects.toMatchObject({ code: 'SourceRefused' });
+    await disconnected;
+    expect(requests).toBe(1);
+  });
+
+  it('F002 asks again when the connection breaks inside a body', async () => {
+    let requests = 0;
+    const { get } = await serve((_request, response) => {
+      requests += 1;
+      if (requests > 1) return void response.end(GOOD);
+      response.writeHead(200, { 'content-length': GOOD.length });
+      response.write(GOOD.slice(0, 4), () => response.destroy());
+    });
+    expect(await get()).toEqual({ ok: true });
+  });
+
+  it('ends a silent answer, and says which host without the query', async () => {
+    const { get } = await serve(() => {});
+    const error = (await get({ headersMs: 200, tries: 1 }).catch(
+      (reason: unknown) => reason,
+    )) as Error;
+    expect(error).toMatchObject({ code: 'SourceUnavailable' });
+    expect(error.message).toMatch(/^127\.0\.0\.1:\d+ cannot be reached/);
+    expect(JSON.stringify([error, String(error)])).not.toContain('canary');
+  });
+
+  it('ends a body that drips for ever', async () => {
+    const { get } = await serve((_request, response) => {
+      const drip = setInterval(() => response.write(' '), 20);
+      response.on('close', () => clearInterval(drip));
+    });
+    await expect(get({ totalMs: 300, tries: 1 })).rejects.toMatchObject({
+      code: 'SourceUnavailable',
+    });
+  });
+
+  it('stops at once when the signal says so, with the signal’s own reason', async () => {
+    const { get, server } = await serve(() => {});
+    const stop = new AbortController();
+    const asked = get({}, stop.signal);
+    await once(server, 'request');
+    stop.abort(new Error('cancelled by the user'));
+    await expect(asked).rejects.toThrow('cancelled by the user');
+  });
+
+  it('does not follow a redirect', async () => {
+    const { http, url } = await serve((_request, response) =>
+      response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
+    );
+    expect(await http.call({ method: 'GET', url }, ({ status }) => status, never)).toBe(302);
+  });
+
+  it('tells the digest of the body as it came', async () => {
+    const { http, url } = await serve((_request, response) => response.end('abc'));
+    expect(await http.call({ method: 'GET', url }, sha256Of, never)).toBe(
+      'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
+    );
+  });
+});
