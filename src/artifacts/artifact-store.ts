@@ -21,8 +21,16 @@ export interface ArtifactStore {
   prepare(): Promise<void>;
   /** Absolute directory for the unfinished bytes of this key; on the same file system as the final names. */
   partialDirectory(key: string): string;
-  /** Moves a verified transfer to its final name, durably, and removes the partial directory. Repeatable: the same bytes already there is success. */
-  publish(transfer: TransferResult, finalPath: string, key: string): Promise<Artifact>;
+  /**
+   * Moves a verified transfer to its final name, durably, and removes the partial directory. Repeatable: the same bytes
+   * already there is success. Other bytes there are a Conflict, unless `replace` puts the new ones in their place at once.
+   */
+  publish(
+    transfer: TransferResult,
+    finalPath: string,
+    key: string,
+    options?: { replace?: boolean },
+  ): Promise<Artifact>;
   /** Drops the partial directory of this key. Harmless when there is none. */
   discard(key: string): Promise<void>;
 
@@ -35,7 +43,7 @@ export interface ArtifactStore {
   putRecord(path: string, value: unknown): Promise<void>;
   /** NotFound if there is none. Callers parse what comes back. */
   getRecord(path: string): Promise<unknown>;
-  /** Paths of records below a prefix, sorted. */
+  /** Paths of records below a folder, sorted; '' = all of them. Empty when there is no such folder. */
   listRecords(prefix: string): Promise<string[]>;
   /** A small public file such as a manifest: atomic, durable, under its final name. */
   putFile(

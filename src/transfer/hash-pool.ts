@@ -3,10 +3,12 @@
  * thread reads them back, step by step, so that jobs on one thread take turns and what is hashed is what is in the file.
  * Blocks written by an earlier process are checked against the CRC-32 that the journal holds on the way.
  */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
-import { cancelledError, toStoreError } from './errors.js';
+import { cancelledError, stored, toStoreError } from './errors.js';
 import { hashThread, type HashAnswer, type HashRequest } from './hash-thread.js';
 import type { Block } from './journal.js';
 
@@ -39,6 +41,25 @@ export function createHashPool(threads: number): HashPool {
       await Promise.all(lanes.map((lane) => lane.close()));
     },
   };
+}
+
+/** Digests of a whole file, in the pool. Rejects with the abort's reason. */
+export async function hashFile(
+  pool: HashPool,
+  path: string,
+  algorithms: ChecksumAlgorithm[],
+  signal: AbortSignal,
+): Promise<{ bytes: number; digests: Checksum[] }> {
+  const file = await stored(open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
+  try {
+    const { size } = await file.stat();
+    const job = pool.follow(file.fd, algorithms, []);
+    job.advance(size);
+    const digests = await job.digests(signal).finally(() => job.cancel());
+    return { bytes: size, digests };
+  } finally {
+    await file.close();
+  }
 }
 
 /** One thread, started when first needed and replaced should it die. */

@@ -1,6 +1,9 @@
 /** What others may use of the transfer engine. */
 export { createTransferEngine } from './engine.js';
 export type { TransferEngine, TransferEngineOptions } from './engine.js';
+export { errnoOf, stored, toStoreError } from './errors.js';
+export { createHashPool, hashFile } from './hash-pool.js';
+export type { HashPool } from './hash-pool.js';
 export { sanitiseFileName } from './file-name.js';
 export type {
   Transfer,

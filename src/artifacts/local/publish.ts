@@ -1,0 +1,87 @@
+/**
+ * The last step of a download: verified bytes get their final name. A name that is taken is never overwritten by accident:
+ * a hard link is made, which fails where something is, and only then is the other name removed.
+ */
+import { link, lstat, rename, rm } from 'node:fs/promises';
+import { ServiceError } from '../../jobs/error-codes.js';
+import type { Artifact } from '../../jobs/product.js';
+import { errnoOf, hashFile, stored, type HashPool } from '../../transfer/index.js';
+import type { TransferResult } from '../../transfer/transfer.js';
+import { syncFile, syncFolder } from './durable.js';
+import { makeParents, placeFor } from './paths.js';
+
+export async function publishFile(
+  root: string,
+  transfer: TransferResult,
+  finalPath: string,
+  replace: boolean,
+  pool: HashPool,
+): Promise<Artifact> {
+  const place = placeFor(root, finalPath);
+  const folders = await makeParents(root, finalPath);
+  if (await isThere(transfer.path)) {
+    await syncFile(transfer.path);
+    if (!(await linkNew(transfer.path, place)))
+      await settleTaken(transfer, place, finalPath, replace, pool);
+    await rm(transfer.path, { force: true });
+  } else if (!(await holdsSameBytes(transfer, place, pool))) {
+    throw new ServiceError(
+      'StoreUnavailable',
+      'The verified bytes have vanished before they were published',
+    );
+  }
+  for (const folder of folders.reverse()) await syncFolder(folder);
+  return {
+    path: finalPath,
+    bytes: transfer.bytes,
+    checksum: transfer.checksum,
+    digests: transfer.digests,
+    media_type: transfer.mediaType,
+  };
+}
+
+/** False when the name is taken. Where links are not to be had, looks first and then renames. */
+async function linkNew(from: string, place: string): Promise<boolean> {
+  try {
+    await link(from, place);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errnoOf(error) ?? ''))
+      return await stored(Promise.reject(error as Error));
+    if (await isThere(place)) return false;
+    await stored(rename(from, place));
+    return true;
+  }
+}
+
+async function settleTaken(
+  transfer: TransferResult,
+  place: string,
+  finalPath: string,
+  replace: boolean,
+  pool: HashPool,
+): Promise<void> {
+  if (await holdsSameBytes(transfer, place, pool)) return;
+  if (!replace)
+    throw new ServiceError('Conflict', 'Other bytes are stored under this name', {
+      details: { path: finalPath },
+    });
+  await stored(rename(transfer.path, place));
+}
+
+async function holdsSameBytes(
+  transfer: TransferResult,
+  place: string,
+  pool: HashPool,
+): Promise<boolean> {
+  const facts = await lstat(place).catch(() => null);
+  if (!facts?.isFile() || facts.size !== transfer.bytes) return false;
+  const { algorithm, value } = transfer.checksum;
+  const { digests } = await hashFile(pool, place, [algorithm], new AbortController().signal);
+  return digests.some((digest) => digest.value === value);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => null)) !== null;
+}
