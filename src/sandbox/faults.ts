@@ -22,9 +22,11 @@ export const actionSchema = z.strictObject({
   htmlPage: z.boolean().optional(),
   /** 302 to this address. */
   redirect: z.string().optional(),
-  /** Reset the connection when this many body bytes of the answer were sent. */
+  /** Break the connection when this many body bytes of the answer were sent. */
   cutAfterBytes: offset.optional(),
-  /** End the answer in order after this many body bytes; the announced length stays. */
+  /** With `cutAfterBytes`: by a TCP reset, which may also lose bytes that were sent and not yet read. */
+  reset: z.boolean().optional(),
+  /** End the answer after this many body bytes as if it were whole; the announced length stays. */
   endAfterBytes: offset.optional(),
   /** Stop sending after this many body bytes, for `stallMs` or for ever. */
   stallAfterBytes: offset.optional(),

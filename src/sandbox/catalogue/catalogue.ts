@@ -51,7 +51,11 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
   found.length = options.products;
   if (options.bulk) found.push(...bulkProducts(options.seed, options.bulk));
   found.push(...(options.realFiles ?? []).map(realProduct));
-  const products = found.map((product, index) => ({ ...product, index }));
+  const products = found.map((product, index) => ({
+    ...product,
+    index,
+    attributes: onFirstCall(product.attributes),
+  }));
   const ids = new Map(products.map((product) => [product.id, product]));
   const names = new Map(products.map((product) => [product.name, product]));
   const quicklooks = new Map(products.map((product) => [product.quicklookId, product]));
@@ -169,6 +173,12 @@ function realProduct({ product, path }: RealFile): NewProduct {
     attributes: () => attributes,
     real: { listed: product, path },
   };
+}
+
+/** Filters look at attributes again and again: each product makes its list once. */
+function onFirstCall<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }
 
 function asText(value: unknown): string {

@@ -80,10 +80,15 @@ export async function send(
     },
   );
   if (response.destroyed) return;
-  if (fault.cutAfterBytes !== undefined) response.socket?.resetAndDestroy();
+  if (fault.cutAfterBytes !== undefined) cut(response, fault.reset === true);
   else if (fault.endAfterBytes !== undefined || fault.contentLength !== undefined)
     await endConnection(response, fault.chunked === true);
   else await new Promise<void>((resolve) => response.once('close', resolve).end(resolve));
+}
+
+function cut({ socket }: ServerResponse, reset: boolean): void {
+  if (reset) socket?.resetAndDestroy();
+  else socket?.destroy();
 }
 
 /** Ends the stream in order although more was announced: Node itself would wait. */
