@@ -24,6 +24,7 @@ import { createMongoTail } from './tail.js';
 /** Documents in one transaction. */
 const GROUP_DOCUMENTS = 1_000;
 const limited = { maxTimeMS: READ_TIME_MS };
+const idOnly = { ...limited, projection: { _id: 1 as const } };
 
 export interface MongoMirrorSettings {
   uri: string;
@@ -123,8 +124,8 @@ function progressAndJobs(
     async ownsPath(jobId, path) {
       const [artifact, manifest] = await store.use(() =>
         Promise.all([
-          store.artifacts.findOne({ job_id: { $eq: jobId }, path: { $eq: path } }, limited),
-          store.jobs.findOne({ _id: { $eq: jobId }, manifest: { $eq: path } }, limited),
+          store.artifacts.findOne({ job_id: { $eq: jobId }, path: { $eq: path } }, idOnly),
+          store.jobs.findOne({ _id: { $eq: jobId }, manifest: { $eq: path } }, idOnly),
         ]),
       );
       return artifact !== null || manifest !== null;
