@@ -172,11 +172,11 @@ export function downloadError(
   if (wait) return wait;
   const { code, text } = readErrorBody(answer.body);
   const said = `${text} (${answer.status}${code === null ? '' : `, ${code}`})`;
-  const known = code === null ? undefined : DOWNLOAD_CODES[code];
-  if (known) return known(name, said);
   const isClientError = answer.status >= 400 && answer.status < 500;
   if (answer.status === 202 || (isClientError && /\b(offline|not online|evicted)\b/i.test(text)))
     return offlineError(name);
+  const known = code === null ? undefined : DOWNLOAD_CODES[code];
+  if (known) return known(name, said);
   if (answer.status === 404 || answer.status === 410) return gone(name, said);
   if (answer.status === 403)
     return new ServiceError('SourceDenied', `The account may not download ${name}: ${said}`);

@@ -121,6 +121,11 @@ describe('an error answer of the download host', () => {
     [404, {}, 'SourceGone'],
     [410, {}, 'SourceGone'],
     [404, { message: 'Product is offline' }, 'SourceOffline'],
+    [
+      404,
+      { code: 'DAT-ZIP-915', message: 'Nothing to stream: product is offline' },
+      'SourceOffline',
+    ],
     [202, {}, 'SourceOffline'],
   ])('of status %i %j is %s', (status, body, code) =>
     expect(read(status, body)).toMatchObject({
