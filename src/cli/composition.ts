@@ -1,8 +1,7 @@
 /** Ports → adapters, as the configuration says. The only place beside tests where they are put together. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { createLocalStore } from '../artifacts/local/local-store.js';
+import { createLocalStore, type LocalStore } from '../artifacts/local/local-store.js';
 import type { Config } from '../config.js';
 import { createMirror } from '../mirror/index.js';
 import type { Mirror } from '../mirror/mirror.js';
@@ -23,7 +22,7 @@ export const openMirror = (config: Config, logger?: Logger): Mirror =>
 /** Where a worker keeps what the mirror did not take. */
 export const spoolDirectory = (config: Config): string => join(config.dataDir, '.nimbus', 'spool');
 
-export const openStore = (config: Config): ArtifactStore => createLocalStore(config.dataDir);
+export const openStore = (config: Config): LocalStore => createLocalStore({ root: config.dataDir });
 
 export function openProviders(config: Config): ReadonlyMap<string, Provider> {
   const connections = config.worker.providerLimits['copernicus'] ?? 4;
@@ -52,12 +51,4 @@ export async function prepareWhenThere(
 /** Closes one after the other; one that fails does not keep the others open. */
 export async function closeAll(...closers: (() => Promise<unknown>)[]): Promise<void> {
   for (const close of closers) await close().catch(() => {});
-}
-
-/** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) =>
-    signal.addEventListener('abort', () => resolve(), { once: true }),
-  );
 }

@@ -7,7 +7,7 @@ import { readConfig, type Config } from '../config.js';
 import { createApiClient, type ApiClient } from './client/api-client.js';
 import type { ExitCode } from './exit-codes.js';
 import type { Environment } from './local/cache.js';
-import { loopbackOf } from './local/local-stack.js';
+import { loopbackOf } from './local/ports.js';
 import { createNotes, type Notes } from './output/notes.js';
 import { createPaint, wantsColour, type Paint } from './output/paint.js';
 import { listenForStop, type Stop } from './signals.js';

@@ -1,39 +1,7 @@
-/**
- * `nimbus demo`: the main job from submission to verified files, with everything it needs, in about a minute and on
- * made-up data. Interrupted, it stops cleanly; run again, it goes on with the same job.
- */
-import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+/** `nimbus demo`, which is `npm run demo` */
 import type { Command } from 'commander';
-import { readConfig } from '../../config.js';
-import type { Job } from '../../jobs/job.js';
-import type { SearchDownloadInput } from '../../jobs/request.js';
-import { createApiClient, type ApiClient } from '../client/api-client.js';
-import { aborted } from '../composition.js';
-import type { CliContext, Runner } from '../context.js';
-import { CommandError, EXIT, type ExitCode } from '../exit-codes.js';
-import type { Environment } from '../local/cache.js';
-import { tryHold } from '../local/exclusive.js';
-import { createLocalStack } from '../local/local-stack.js';
-import { freePort } from '../local/ports.js';
-import { verifyManifest } from '../verify/verify-manifest.js';
-import { followOnScreen, tellEnd } from '../watch-job.js';
-import { tellFile } from './verify.command.js';
-
-/** The job of the guide: three days of Sentinel-2 over the Moroccan coast. */
-const request: SearchDownloadInput = {
-  job_type: 'search_download',
-  provider: 'copernicus',
-  collection: 'SENTINEL-2',
-  product_type: 'S2MSI2A',
-  start_date: '2025-01-01',
-  end_date: '2025-01-03',
-  aoi: { wkt: 'POLYGON((-7.8 33.4,-7.2 33.4,-7.2 33.8,-7.8 33.8,-7.8 33.4))' },
-};
-
-/** Large enough that bars move, small enough for a minute. */
-const sandboxArgs = ['--scale', '0.05', '--bytes-per-second', '6000000'];
+import type { DemoOptions } from '../actions/demo.js';
+import type { Runner } from '../context.js';
 
 export function addDemo(program: Command, run: Runner): void {
   program
@@ -46,127 +14,9 @@ export function addDemo(program: Command, run: Runner): void {
 Starts Temporal, MongoDB, an offline Copernicus, the API and a worker on free ports, with data under
 <data directory>/demo; submits a job, follows it, verifies its files again, and stops everything.`,
     )
-    .action(run<{ fresh?: boolean }>(demo));
-}
-
-async function demo(context: CliContext, { fresh }: { fresh?: boolean }): Promise<ExitCode> {
-  const { notes, stop } = context;
-  const dataDir = join(context.config().dataDir, 'demo');
-  const hold = tryHold(join(dataDir, 'run', 'up.lock'));
-  if (!hold)
-    throw new CommandError(`Another demo runs on ${dataDir}`, EXIT.temporary, 'Wait for it to end');
-  const taken = new Set<number>();
-  const port = async (): Promise<number> => {
-    const free = await freePort(taken);
-    taken.add(free);
-    return free;
-  };
-  const apiPort = await port();
-  const env = demoEnvironment(context.env, dataDir, apiPort);
-  const stack = createLocalStack({
-    ...{ config: readConfig(env), env, dataDir, apiPort, port, notes },
-    sandbox: sandboxArgs,
-    signal: stop.signal,
-  });
-  const api = createApiClient({ baseUrl: `http://127.0.0.1:${apiPort}`, apiKey: null });
-  let job: Job | null = null;
-  try {
-    if (fresh) await clear(dataDir);
-    const work = async (): Promise<ExitCode> => {
-      const running = await stack.start();
-      notes.say(`API ${api.baseUrl}/docs, Temporal Web UI ${running.temporalUi ?? '(yours)'}`);
-      job = await submit(context, api, dataDir);
-      return await follow(context, api, job, dataDir);
-    };
-    const code = await Promise.race([work(), aborted(stop.signal).then(() => null)]);
-    if (code !== null) return code;
-  } catch (error) {
-    if (stop.which() === null) throw error;
-  } finally {
-    await notes.during('everything that was started to stop', () => stack.stop());
-    hold.release();
-  }
-  notes.say(
-    job === null
-      ? 'Stopped. Run `npm run demo` again to go on'
-      : `Stopped. Run \`npm run demo\` again: it goes on with job ${(job as Job).job_id}, from the bytes that are there`,
-  );
-  return stop.exitCode();
-}
-
-const kept = [
-  'NIMBUS_DB_BACKEND',
-  'NIMBUS_MONGODB_URI',
-  'NIMBUS_TEMPORAL_UI_URL',
-  'NIMBUS_LOG_LEVEL',
-];
-
-/** Nothing of the user's product reaches the demo: only where Temporal and MongoDB are, if they were given. */
-function demoEnvironment(env: Environment, dataDir: string, apiPort: number): Environment {
-  const own = Object.entries(env).filter(
-    ([name]) => !name.startsWith('NIMBUS_') || kept.includes(name),
-  );
-  return {
-    ...Object.fromEntries(own),
-    NIMBUS_DATA_DIR: dataDir,
-    NIMBUS_API_PORT: String(apiPort),
-    NIMBUS_MONGODB_DB: 'nimbus_demo',
-    NIMBUS_TASK_QUEUE: 'nimbus-demo',
-  };
-}
-
-const keyFile = (dataDir: string): string => join(dataDir, 'run', 'demo-key');
-
-/** The key of an unfinished demo makes this one go on with its job. */
-async function submit({ notes }: CliContext, api: ApiClient, dataDir: string): Promise<Job> {
-  const known = await readFile(keyFile(dataDir), 'utf8').catch(() => null);
-  const key = known ?? randomUUID();
-  await writeFile(keyFile(dataDir), key);
-  const { job, created } = await notes.during('the job to be accepted', () =>
-    api.submit(request, key),
-  );
-  notes.say(
-    created
-      ? `Job ${job.job_id}: Sentinel-2 L2A over 33.4 to 33.8° N, 7.8 to 7.2° W, 1 to 3 January 2025`
-      : `Going on with job ${job.job_id} of an earlier demo`,
-  );
-  return job;
-}
-
-async function follow(
-  context: CliContext,
-  api: ApiClient,
-  job: Job,
-  dataDir: string,
-): Promise<ExitCode> {
-  const { notes, paint, stop } = context;
-  const ended = await followOnScreen(context, api, job.job_id);
-  const result = await tellEnd(context, api, ended);
-  await rm(keyFile(dataDir), { force: true });
-  if (ended.state !== 'succeeded' || result.manifest === null) {
-    notes.say(paint.red(`The job ${ended.state}; the logs are in ${join(dataDir, 'logs')}`));
-    return EXIT.failed;
-  }
-  const manifest = resolve(dataDir, result.manifest);
-  notes.say(`\nVerifying again, from the manifest alone: ${manifest}`);
-  const files = await verifyManifest(manifest, (file) => tellFile(context, file), stop.signal);
-  const broken = files.filter(({ problem }) => problem !== null).length;
-  if (broken > 0 || files.length === 0) {
-    notes.say(paint.red(`${broken} of ${files.length} files do not verify`));
-    return EXIT.failed;
-  }
-  notes.say(
-    paint.green(
-      `${files.length} files fetched and verified twice. They stay in ${dataDir}; the next demo finds them held, \`npm run demo -- --fresh\` starts from nothing`,
-    ),
-  );
-  return EXIT.ok;
-}
-
-/** All but the lock that we hold. */
-async function clear(dataDir: string): Promise<void> {
-  for (const part of ['jobs', 'products', 'temporal', 'mongodb', 'logs', '.nimbus', 'nimbus.db'])
-    await rm(join(dataDir, part), { recursive: true, force: true });
-  await rm(keyFile(dataDir), { force: true });
-  await mkdir(dataDir, { recursive: true });
+    .action(
+      run<DemoOptions>(async (context, options) =>
+        (await import('../actions/demo.js')).demo(context, options),
+      ),
+    );
 }

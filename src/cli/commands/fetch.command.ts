@@ -1,10 +1,11 @@
 /** `nimbus fetch`: submits a search-and-download job and follows it. */
 import { randomUUID } from 'node:crypto';
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { SearchDownloadInput } from '../../jobs/request.js';
 import { parseAoi } from '../aoi-argument.js';
 import type { Runner } from '../context.js';
 import { CommandError, EXIT } from '../exit-codes.js';
+import { toNumber } from '../option-values.js';
 import { watchJob } from '../watch-job.js';
 
 interface FetchOptions {
@@ -102,11 +103,4 @@ function toLabel(text: string): [string, string] {
   const at = text.indexOf('=');
   if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
   throw new CommandError(`--label ${text}: not name=value`, EXIT.usage);
-}
-
-function toNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value))
-    throw new InvalidArgumentError('Not a number.');
-  return value;
 }

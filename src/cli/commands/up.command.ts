@@ -1,33 +1,8 @@
-/** `nimbus up`, which is `npm start`: the whole product on this machine until Ctrl-C, its data under ./data. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+/** `nimbus up`, which is `npm start` */
 import type { Command } from 'commander';
-import type { Config } from '../../config.js';
-import { aborted } from '../composition.js';
-import type { CliContext, Runner } from '../context.js';
-import { CommandError, EXIT } from '../exit-codes.js';
-import { tryHold } from '../local/exclusive.js';
-import {
-  createLocalStack,
-  loopbackOf,
-  type LocalStack,
-  type PortName,
-  type StackPlan,
-} from '../local/local-stack.js';
-import { freePort, pickPort, type PortWish } from '../local/ports.js';
-import { forgetRunningStack, writeRunningStack } from '../local/running-stack.js';
-import { table } from '../output/text.js';
-import { toPort } from './sandbox.command.js';
-
-/** Products of the sandbox are this much smaller than real ones: some 10 MB instead of a gigabyte. */
-const SANDBOX_SCALE = '0.01';
-
-interface UpOptions {
-  temporalPort?: number;
-  temporalUiPort?: number;
-  mongodbPort?: number;
-  sandboxPort?: number;
-}
+import type { UpOptions } from '../actions/up.js';
+import type { Runner } from '../context.js';
+import { toPort } from '../option-values.js';
 
 export function addUp(program: Command, run: Runner): void {
   program
@@ -47,104 +22,9 @@ Examples:
 A default port that is taken gives way to the next free one; one that was named does not. With
 NIMBUS_COPERNICUS_USERNAME and _PASSWORD the real services are used, without them the sandbox.`,
     )
-    .action(run<UpOptions>(up));
-}
-
-async function up(context: CliContext, options: UpOptions) {
-  const { env, stop, notes } = context;
-  const config = context.config();
-  const { dataDir } = config;
-  await mkdir(dataDir, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(
-      `Cannot make ${dataDir}: ${error.code}`,
-      EXIT.config,
-      'Set NIMBUS_DATA_DIR',
-    );
-  });
-  const hold = tryHold(join(dataDir, 'run', 'up.lock'));
-  if (!hold)
-    throw new CommandError(
-      `Another \`nimbus up\` runs on ${dataDir}`,
-      EXIT.temporary,
-      'Stop it, or set NIMBUS_DATA_DIR and NIMBUS_API_PORT for a second one',
-    );
-  const useSandbox = config.copernicus.username === null;
-  let stack: ReturnType<typeof createLocalStack> | null = null;
-  try {
-    const plan: StackPlan = {
-      config,
-      env,
-      dataDir,
-      apiPort: await pickPort(
-        { wanted: config.api.port, chosen: true, what: 'the API', changedBy: 'NIMBUS_API_PORT' },
-        notes.say,
+    .action(
+      run<UpOptions>(async (context, options) =>
+        (await import('../actions/up.js')).up(context, options),
       ),
-      port: portsFor(options, notes.say),
-      sandbox: useSandbox ? ['--scale', SANDBOX_SCALE] : null,
-      notes,
-      signal: stop.signal,
-    };
-    if (useSandbox)
-      notes.say(
-        'No credentials: the offline sandbox stands in for Copernicus, with made-up products a hundredth of the real size; set NIMBUS_COPERNICUS_USERNAME and NIMBUS_COPERNICUS_PASSWORD for the real services',
-      );
-    stack = createLocalStack(plan);
-    const running = await Promise.race([stack.start(), aborted(stop.signal)]);
-    if (running) {
-      writeRunningStack(dataDir, running.started);
-      notes.say(describe(config, running, useSandbox));
-      await aborted(stop.signal);
-    }
-  } finally {
-    const stopping = stack;
-    if (stopping)
-      await notes.during('the worker, the API and the servers to stop', () => stopping.stop());
-    forgetRunningStack(dataDir);
-    hold.release();
-  }
-  notes.say('Stopped. Everything is kept in the data directory for the next start');
-  return EXIT.ok;
-}
-
-/** Wanted ports, each given out once. */
-function portsFor(options: UpOptions, say: (line: string) => void): StackPlan['port'] {
-  const taken = new Set<number>();
-  const sandbox = options.sandboxPort;
-  const wishes: Record<Exclude<PortName, 'internal'>, PortWish> = {
-    temporal: wish(options.temporalPort, 7233, 'Temporal', '--temporal-port'),
-    temporalUi: wish(options.temporalUiPort, 8233, 'the Temporal Web UI', '--temporal-ui-port'),
-    mongodb: wish(options.mongodbPort, 27_018, 'MongoDB', '--mongodb-port'),
-    sandboxCatalogue: wish(sandbox, 8100, 'the sandbox', '--sandbox-port'),
-    sandboxDownload: wish(sandbox && sandbox + 1, 8101, 'its download host', '--sandbox-port'),
-    sandboxControl: wish(sandbox && sandbox + 2, 8102, 'its control port', '--sandbox-port'),
-  };
-  return async (name) => {
-    const port =
-      name === 'internal' ? await freePort(taken) : await pickPort(wishes[name], say, taken);
-    taken.add(port);
-    return port;
-  };
-}
-
-const wish = (
-  given: number | undefined,
-  usual: number,
-  what: string,
-  changedBy: string,
-): PortWish => ({ wanted: given ?? usual, chosen: given !== undefined, what, changedBy });
-
-function describe(config: Config, stack: LocalStack, useSandbox: boolean): string {
-  const api = `http://${loopbackOf(config.api.host)}:${config.api.port}`;
-  const rows = [
-    ['  API', `${api}/v1/health`],
-    ['  Documentation', `${api}/docs`],
-    ['  Temporal Web UI', stack.temporalUi ?? 'where your Temporal shows it'],
-    ['  Copernicus', useSandbox ? `sandbox, ${stack.sandboxUrl}` : config.copernicus.baseUrl],
-    ['  Mirror', stack.mirror],
-    ['  Data', config.dataDir],
-    ['  Logs', stack.logDir],
-  ];
-  return `\nNimbus runs until Ctrl-C.\n${table(rows)}
-\nFetch something, in another terminal:
-  npx nimbus fetch --collection SENTINEL-2 --product-type S2MSI2A --start 2025-01-01 --end 2025-01-03 --aoi 29SPC\n`;
+    );
 }

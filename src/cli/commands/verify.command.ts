@@ -1,9 +1,6 @@
-/** `nimbus verify`: are the files still what the job's manifest says? Offline. */
+/** `nimbus verify` */
 import type { Command } from 'commander';
-import type { CliContext, Runner } from '../context.js';
-import { EXIT } from '../exit-codes.js';
-import { bytes, plain } from '../output/text.js';
-import { verifyManifest, type VerifiedFile } from '../verify/verify-manifest.js';
+import type { Runner } from '../context.js';
 
 export function addVerify(program: Command, run: Runner): void {
   program
@@ -19,31 +16,8 @@ Example:
 Files are looked for relative to the manifest. Exit code 1 if one is missing or differs.`,
     )
     .action(
-      run(async (context, _options, manifest) => {
-        const files = await verifyManifest(
-          manifest,
-          (file) => tellFile(context, file),
-          context.stop.signal,
-        ).catch((error: unknown) => {
-          if (context.stop.which() !== null) return null;
-          throw error;
-        });
-        if (files === null) return context.stop.exitCode();
-        const broken = files.filter(({ problem }) => problem !== null).length;
-        context.notes.say(
-          broken === 0
-            ? `${files.length} files are what the manifest says`
-            : `${broken} of ${files.length} files are not what the manifest says: fetch them again with \`nimbus jobs retry <id>\``,
-        );
-        return broken === 0 ? EXIT.ok : EXIT.failed;
-      }),
+      run(async (context, _options, manifest) =>
+        (await import('../actions/verify.js')).verify(context, manifest),
+      ),
     );
-}
-
-export function tellFile({ json, paint, print, printJson }: CliContext, file: VerifiedFile): void {
-  if (json) return printJson(file);
-  const name = plain(file.href);
-  if (file.problem !== null) return print(`${paint.red('✗')} ${name}: ${plain(file.problem)}`);
-  const digests = file.checksums.map(({ algorithm }) => algorithm).join(', ');
-  print(`${paint.green('✓')} ${name}  ${bytes(file.sizeBytes ?? 0)}  ${digests} match`);
 }

@@ -12,6 +12,7 @@ import { nimbusProgram } from '../project.js';
 import { readReadyFile } from '../ready-file.js';
 import type { Environment } from './cache.js';
 import { findMongod, mongodServer, mongodUri } from './mongod.js';
+import { loopbackOf } from './ports.js';
 import { supervise, type ProcessSpec, type SupervisedProcess } from './supervised-process.js';
 import { findTemporal, temporalServer } from './temporal-server.js';
 
@@ -268,13 +269,3 @@ function nimbusProcess(
     restart: true,
   };
 }
-
-/** An API that listens everywhere is reached on this machine by loopback. */
-export const loopbackOf = (host: string): string =>
-  host === '0.0.0.0'
-    ? '127.0.0.1'
-    : host === '::'
-      ? '[::1]'
-      : host.includes(':')
-        ? `[${host}]`
-        : host;

@@ -82,3 +82,13 @@ function listen(port: number, host: string): Promise<Server> {
 
 const close = (server: Server): Promise<void> =>
   new Promise((resolve) => server.close(() => resolve()));
+
+/** An API that listens everywhere is reached on this machine by loopback. */
+export const loopbackOf = (host: string): string =>
+  host === '0.0.0.0'
+    ? '127.0.0.1'
+    : host === '::'
+      ? '[::1]'
+      : host.includes(':')
+        ? `[${host}]`
+        : host;

@@ -1,0 +1,33 @@
+/** Are the files still what the job's manifest says? Offline. */
+import type { CliContext } from '../context.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { bytes, plain } from '../output/text.js';
+import { verifyManifest, type VerifiedFile } from '../verify/verify-manifest.js';
+
+export async function verify(context: CliContext, manifest: string): Promise<ExitCode> {
+  const { stop, notes } = context;
+  const files = await verifyManifest(
+    manifest,
+    (file) => tellFile(context, file),
+    stop.signal,
+  ).catch((error: unknown) => {
+    if (stop.which() !== null) return null;
+    throw error;
+  });
+  if (files === null) return stop.exitCode();
+  const broken = files.filter(({ problem }) => problem !== null).length;
+  notes.say(
+    broken === 0
+      ? `${files.length} files are what the manifest says`
+      : `${broken} of ${files.length} files are not what the manifest says: fetch them again with \`nimbus jobs retry <id>\``,
+  );
+  return broken === 0 ? EXIT.ok : EXIT.failed;
+}
+
+export function tellFile({ json, paint, print, printJson }: CliContext, file: VerifiedFile): void {
+  if (json) return printJson(file);
+  const name = plain(file.href);
+  if (file.problem !== null) return print(`${paint.red('✗')} ${name}: ${plain(file.problem)}`);
+  const digests = file.checksums.map(({ algorithm }) => algorithm).join(', ');
+  print(`${paint.green('✓')} ${name}  ${bytes(file.sizeBytes ?? 0)}  ${digests} match`);
+}
