@@ -12,8 +12,6 @@ import type { JobFilter, JobListQuery, JobSort } from './mirror.js';
 /** Filtered lists are counted exactly up to here, and never for longer than COUNT_TIME_MS. */
 export const COUNT_LIMIT = 100_000;
 export const COUNT_TIME_MS = 300;
-/** Below this, an unfiltered list is counted too: a database's own estimate may be off after a crash. */
-export const EXACT_COUNT_LIMIT = 1_000;
 
 const SEPARATOR = '\u001f';
 const unsearchable = new RegExp(`[\\u0000${SEPARATOR}]`, 'g');
