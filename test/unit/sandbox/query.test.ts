@@ -6,14 +6,14 @@ const address = 'http://catalogue/odata/v1/Products';
 
 function query(options: string): ProductQuery {
   const parsed = parseQuery(new URLSearchParams(options));
-  if ('status' in parsed) throw new Error(parsed.body.toString());
+  if ('status' in parsed) throw new Error(`refused with ${parsed.status}`);
   return parsed;
 }
 
 function refusal(options: string): { status: number; body: any } {
   const parsed = parseQuery(new URLSearchParams(options));
   if (!('status' in parsed)) throw new Error('not refused');
-  return { status: parsed.status, body: JSON.parse(String(parsed.body)) };
+  return { status: parsed.status, body: JSON.parse((parsed.body as Buffer).toString()) };
 }
 
 describe('query options', () => {

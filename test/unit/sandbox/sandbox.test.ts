@@ -1,7 +1,7 @@
 /** The sandbox over HTTP: identity, search, downloads, refusals, faults, ledger and control port. */
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createSandbox, type Fault, type Sandbox } from '../../../src/sandbox/sandbox.js';
 
@@ -79,7 +79,7 @@ function get(url: string, headers: Record<string, string> = {}, method = 'GET'):
 /** A download by plain HTTP: what came before the end, and whether the end was in order. */
 async function raw(url: string): Promise<{ body: Buffer; whole: boolean; headers: any }> {
   const asked = request(url, { headers: { authorization: `Bearer ${token}` }, agent: false }).end();
-  const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
   const parts: Buffer[] = [];
   response.on('data', (part: Buffer) => parts.push(part));
   response.on('error', () => undefined);
