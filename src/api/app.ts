@@ -49,7 +49,7 @@ export function createApp(
   app.disable('etag');
   // Query strings are read by src/api/query.ts alone.
   app.set('query parser', false);
-  app.use(requestId, observe(metrics, logger), securityHeaders());
+  app.use(requestId, observe(metrics, logger), ...securityHeaders());
   if (settings.corsOrigins.length > 0) app.use(corsHeaders(settings.corsOrigins));
   app.use(refuseForeignChanges(settings.corsOrigins), authenticate(settings.key, tickets));
 

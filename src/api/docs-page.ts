@@ -1,6 +1,6 @@
 /** The documentation page: the operations, rendered. What is true of the API stands in operations.ts, not here. */
-import { z } from 'zod';
-import { html, type Html } from './html.js';
+import { inputsOf } from './docs-inputs.js';
+import { html, withCode, type Html } from './html.js';
 import { problemKinds, type ProblemKind } from './http-problems.js';
 import type { Operation } from './operation.js';
 import { allOperations } from './operations.js';
@@ -58,27 +58,19 @@ export function problemPage(kind: ProblemKind): Html {
 }
 
 function section(operation: Operation, base: string): Html {
-  const inputs = [
-    ...Object.entries(operation.params ?? {}).map(([name, text]) => [name, 'path', text] as const),
-    ...Object.entries(operation.query?.shape ?? {}).map(
-      ([name, schema]) => [name, 'query', queryText(schema as z.ZodType)] as const,
-    ),
-    ...Object.entries(operation.headers ?? {}).map(
-      ([name, text]) => [name, 'header', text] as const,
-    ),
-  ];
+  const inputs = inputsOf(operation);
   return html`<article id="${operation.id}">
     <h3><span class="method">${operation.method}</span> <code>${operation.path}</code></h3>
-    <p><strong>${operation.summary}.</strong> ${operation.description}</p>
+    <p><strong>${operation.summary}.</strong> ${withCode(operation.description ?? '')}</p>
     ${
       inputs.length > 0
         ? html`<table>
             ${inputs.map(
-              ([name, place, text]) =>
+              ({ name, place, text }) =>
                 html`<tr>
                   <td><code>${name}</code></td>
                   <td>${place}</td>
-                  <td>${text}</td>
+                  <td>${withCode(text)}</td>
                 </tr>`,
             )}
           </table>`
@@ -90,29 +82,6 @@ function section(operation: Operation, base: string): Html {
       ${Object.entries(operation.answers).map(([status, { description }], index) => `${index > 0 ? '; ' : ''}${status} ${description}`)}${operation.problems.length > 0 ? `. Problems: ${operation.problems.join(', ')}` : ''}.
     </p>
   </article>`;
-}
-
-interface QuerySchema {
-  type?: string;
-  enum?: string[];
-  items?: { enum?: string[] };
-  minimum?: number;
-  maximum?: number;
-  default?: string | number;
-  description?: string;
-}
-
-function queryText(schema: z.ZodType): string {
-  const json = z.toJSONSchema(schema, { io: 'output', unrepresentable: 'any' }) as QuerySchema;
-  const choice = json.enum ?? json.items?.enum;
-  const range = json.type === 'integer' ? `${json.minimum} to ${json.maximum}` : json.type;
-  return [
-    choice?.join(' | ') ?? range,
-    json.default === undefined ? null : `default ${json.default}`,
-    json.description,
-  ]
-    .filter(Boolean)
-    .join('; ');
 }
 
 function curl({ method, path, example, id }: Operation, base: string): string {

@@ -11,7 +11,8 @@ import type { Subscriber } from './event-hub.js';
 import type { StreamedEvent } from './schemas.js';
 import type { SseWriter } from './sse-writer.js';
 
-const PAGE = 500;
+/** Small, because a page waits in memory while its reader is slow. */
+const PAGE = 200;
 const SNAPSHOT_JOBS = 100;
 const RETRY_MS = 1_000;
 
@@ -120,14 +121,16 @@ export class EventStream implements Subscriber {
 
   private async catchUp(): Promise<void> {
     this.catchingUp = true;
+    let waiting = false;
     while (this.behind && !this.writer.closed) {
       this.behind = false;
       try {
         if (this.unsure) await this.checkEpoch();
         await this.replay();
       } catch (error) {
+        if (!waiting) this.context.logger.warn({ err: error }, 'event stream waits for the mirror');
+        waiting = true;
         this.behind = true;
-        this.context.logger.warn({ err: error }, 'event stream waits for the mirror');
         await pause(RETRY_MS);
       }
     }
@@ -136,6 +139,8 @@ export class EventStream implements Subscriber {
 
   private async replay(): Promise<void> {
     for (;;) {
+      if (this.writer.blocked) await this.writer.drained();
+      if (this.writer.closed) return;
       const options = { limit: PAGE, ...(this.jobId === undefined ? {} : { jobId: this.jobId }) };
       const page = await this.context.mirror.eventsAfter(this.seq, options);
       for (const sequenced of page) {

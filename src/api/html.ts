@@ -14,6 +14,13 @@ export function html(parts: TemplateStringsArray, ...inserts: Insert[]): Html {
   return new Html(parts.reduce((text, part, index) => text + render(inserts[index - 1]) + part));
 }
 
+/** Text in which `…` marks code. */
+export function withCode(text: string): Html[] {
+  return text
+    .split('`')
+    .map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : html`${part}`));
+}
+
 function render(insert: Insert): string {
   if (insert === null || insert === undefined) return '';
   if (insert instanceof Html) return insert.text;

@@ -7,7 +7,7 @@ import { jsonBody } from './middleware/json-body.js';
 import { methodNotAllowed } from './middleware/errors.js';
 import type { BodyOf, Operation, QueryOf } from './operation.js';
 import { allOperations } from './operations.js';
-import { toQueryRecord } from './query.js';
+import { parseQuery } from './query.js';
 
 export interface Call<O extends Operation> {
   query: QueryOf<O>;
@@ -50,9 +50,7 @@ function parseCall<O extends Operation>(
   operation: O,
   request: Request,
 ): { query: QueryOf<O>; body: BodyOf<O> } {
-  const query = operation.query
-    ? parseOr(operation.query, toQueryRecord(request.url), 'BadRequest', 'Query')
-    : {};
+  const query = operation.query ? parseQuery(operation.query, request.url) : {};
   const body = operation.body
     ? parseOr(operation.body, request.body, 'InvalidInput', 'Request')
     : {};

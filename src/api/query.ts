@@ -1,5 +1,6 @@
 /** Query strings: strict. A parameter that is unknown, repeated where it may not be, nested or malformed is an error. */
 import { z } from 'zod';
+import { parseOr } from './invalid.js';
 
 /** name → value, or values where the name is repeated. Without a prototype, so that no name is special. */
 export function toQueryRecord(url: string): Record<string, string | string[]> {
@@ -13,6 +14,13 @@ export function toQueryRecord(url: string): Record<string, string | string[]> {
     else record[name] = [present, value];
   }
   return record;
+}
+
+/** An empty value of a known parameter is as good as none: `?state=&q=` filters nothing. */
+export function parseQuery<S extends z.ZodObject>(schema: S, url: string): z.output<S> {
+  const record = toQueryRecord(url);
+  for (const name of Object.keys(schema.shape)) if (record[name] === '') delete record[name];
+  return parseOr(schema, record, 'BadRequest', 'Query');
 }
 
 /** A whole number in plain decimal digits. */

@@ -2,7 +2,17 @@
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 
-export function securityHeaders(): RequestHandler {
+export function securityHeaders(): RequestHandler[] {
+  return [noStore, policies()];
+}
+
+/** What is shown changes, and is for this caller; files say otherwise for themselves. */
+const noStore: RequestHandler = (_request, response, next) => {
+  response.set('Cache-Control', 'no-store');
+  next();
+};
+
+function policies(): RequestHandler {
   return helmet({
     contentSecurityPolicy: {
       useDefaults: false,

@@ -6,19 +6,16 @@ import { operations } from '../operations.js';
 
 export function healthRoutes(context: ApiContext, mount: Mount): void {
   mount(operations.getHealth, async ({ response }) => {
-    response.set('Cache-Control', 'no-store').json(await checkHealth(context));
+    response.json(await checkHealth(context));
   });
 
   mount(operations.getLive, ({ response }) => {
-    response.set('Cache-Control', 'no-store').json({ status: 'ok' });
+    response.json({ status: 'ok' });
   });
 
   mount(operations.getReady, async ({ response }) => {
     const checks = await checkCore(context);
     const ready = Object.values(checks).every(({ status }) => status === 'ok');
-    response
-      .status(ready ? 200 : 503)
-      .set('Cache-Control', 'no-store')
-      .json({ status: ready ? 'ready' : 'not ready', checks });
+    response.status(ready ? 200 : 503).json({ status: ready ? 'ready' : 'not ready', checks });
   });
 }

@@ -2,6 +2,7 @@
 import { isJobId } from '../../jobs/ids.js';
 import type { Metrics } from '../../telemetry/metrics.js';
 import type { ApiContext } from '../context.js';
+import { within } from '../deadline.js';
 import type { EventHub } from '../event-hub.js';
 import { EventStream, startOf } from '../event-stream.js';
 import { noSuchJob, type Mount } from '../mount.js';
@@ -20,7 +21,7 @@ export function sseRoutes(
       throw noSuchJob();
     const lastEventId = query.last_event_id ?? request.get('last-event-id');
     // Live first, then the position: what happens in between is seen by the catching up.
-    await hub.ready();
+    await within(hub.ready(), context.timings.mirrorMs, 'Mirror');
     const start = await startOf(context, jobId, lastEventId);
     if (request.method === 'HEAD' || response.destroyed) {
       response.type('text/event-stream').end();

@@ -5,6 +5,6 @@ import type { Tickets } from '../tickets.js';
 
 export function ticketRoutes(tickets: Tickets, mount: Mount): void {
   mount(operations.createTicket, ({ response }) => {
-    response.set('Cache-Control', 'no-store').json({ ticket: tickets.issue() });
+    response.json({ ticket: tickets.issue() });
   });
 }

@@ -134,6 +134,8 @@ describe('the documentation pages', () => {
     expect(text).not.toMatch(/<script|<link|<img|\bsrc=|@import/i);
     for (const { path } of allOperations) expect(text).toContain(path);
     expect(text).toContain('curl');
+    for (const field of ['cloud_cover_max', 'on_error', 'page_size', 'Idempotency-Key'])
+      expect(text).toContain(`<code>${field}</code>`);
     expect(text).not.toContain('undefined');
     expect(text).not.toContain('[object Object]');
   });

@@ -161,6 +161,7 @@ describe('listing jobs', () => {
     expect(some.items.map((job: any) => job.job_id).sort()).toEqual([ids[1], ids[2]].sort());
     expect((await list('q=FIELD%203')).items.map((job: any) => job.job_id)).toEqual([ids[3]]);
     expect((await list('provider=usgs')).total).toBe(0);
+    expect((await list('page=1&state=&provider=&job_type=&collection=&q=')).total).toBe(5);
 
     const seen: string[] = [];
     let cursor = '';
@@ -180,7 +181,7 @@ describe('listing jobs', () => {
     'page=1000000000&page_size=1',
     'page=1000000&page_size=500',
     'page=NaN',
-    'page=',
+    'colour=',
     'page=1&page=2',
     'page_size=1000000',
     'page_size=501',

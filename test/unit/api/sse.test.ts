@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import type { FeedItem } from '../../../src/mirror/mirror.js';
 import { startApiBench, type ApiBench } from '../../support/api-bench.js';
 import { openSse, type SseEvent } from '../../support/sse-client.js';
 
@@ -175,6 +176,18 @@ describe('the event stream', () => {
     expect((await api.get('/v1/events')).status).toBe(503);
   });
 
+  it('is 503 while the tail of the mirror does not come up, and opens once it has', async () => {
+    const api = await startApiBench({ timings: { mirrorMs: 100 } });
+    const realFollow = api.mirror.follow.bind(api.mirror);
+    let comeUp = (): void => {};
+    const up = new Promise<void>((resolve) => (comeUp = resolve));
+    api.mirror.follow = async (...args) => up.then(() => realFollow(...args));
+    expect((await api.get('/v1/events')).status).toBe(503);
+    comeUp();
+    const stream = await openSse(`${api.url}/v1/events`);
+    expect(stream.answer.status).toBe(200);
+  });
+
   it('goes on where it was when the mirror comes back', async () => {
     const api = await startApiBench();
     const id = await api.submit();
@@ -228,6 +241,28 @@ describe('the event stream', () => {
     expect(numbers(stream.events)).toEqual(
       Array.from({ length: 201 - lastNumber }, (_, index) => lastNumber + 1 + index),
     );
+  });
+
+  it('reads again after a gap, and begins anew when the mirror has become another one', async () => {
+    const api = await startApiBench();
+    const id = await api.submit();
+    let emit: (item: FeedItem) => void = () => {};
+    api.mirror.follow = async (listener) => void (emit = listener);
+    const stream = await openSse(`${api.url}/v1/events?job_id=${id}`);
+    await stream.until(() => stream.events.length === 1);
+    const event = await api.tell(id, 'job.started', { state: 'running' });
+    const { epoch, seq } = await api.mirror.head();
+    emit({ kind: 'gap' });
+    emit({ kind: 'event', seq, event });
+    await stream.until(() => stream.events.length === 2);
+    api.mirror.head = async () => ({ epoch: 'rebuilt', seq: seq + 5 });
+    emit({ kind: 'gap' });
+    await stream.until(() => stream.events.length === 3);
+    expect(stream.events.map((one) => [one.event, one.id])).toEqual([
+      ['snapshot', `${epoch}-${seq - 1}-${id}`],
+      ['job.started', `${epoch}-${seq}`],
+      ['snapshot', `rebuilt-${seq + 5}-${id}`],
+    ]);
   });
 
   it('follows the mirror once for any number of clients', async () => {
