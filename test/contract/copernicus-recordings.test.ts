@@ -150,7 +150,7 @@ describe.skipIf(!hasShared)('a search over recorded pages', () => {
     expect(hint).toBe(47);
   });
 
-  it('refuses the recorded link as it stands, since it leads to another host', async () => {
+  it('F028 refuses a recorded link led to another host', async () => {
     const page = pageOf('s1-page-1.json');
     const elsewhere = { ...page, '@odata.nextLink': `${page['@odata.nextLink']}`.replace('https://catalogue', 'https://catalog') }; // prettier-ignore
     const { provider } = await replay({ 0: elsewhere });

@@ -18,9 +18,13 @@ export interface DownloadSourceSettings {
 const fallbackName = (name: string): string =>
   /\.(SAFE|SEN3)$/i.test(name) ? `${name}.zip` : name;
 
-function withPort(address: string): string {
-  const url = new URL(address);
-  return `${url.hostname}:${url.port || (url.protocol === 'http:' ? '80' : '443')}`;
+/** Always with the port: a name alone would stand for every port of the host. */
+function hostsOf(addresses: string[]): string[] {
+  const hosts = addresses.map((address) => {
+    const url = new URL(address);
+    return `${url.hostname}:${url.port || (url.protocol === 'http:' ? '80' : '443')}`;
+  });
+  return [...new Set(hosts)];
 }
 
 /** @throws SourceOffline with what the user can do */
@@ -40,10 +44,8 @@ export function createDownloadSource(
     rejected(headers) {
       settings.tokens.rejected((headers['authorization'] ?? '').replace(/^Bearer /, ''));
     },
-    trustedHosts: [...new Set(configured.map((address) => new URL(address).host))],
-    plainHttpHosts: [
-      ...new Set(configured.filter((address) => address.startsWith('http:')).map(withPort)),
-    ],
+    trustedHosts: hostsOf(configured),
+    plainHttpHosts: hostsOf(configured.filter((address) => address.startsWith('http:'))),
     expectedBytes: product.bytes,
     checksums: product.checksums,
     fallbackName: fallbackName(product.name),

@@ -67,7 +67,7 @@ describe('the source of a product', () => {
     expect(source).toMatchObject({
       key: `copernicus/${uuidOf(3)}/$value`,
       url: `http://127.0.0.1:4040/odata/v1/Products(${uuidOf(3)})/$value`,
-      trustedHosts: ['127.0.0.1:4040', 'catalogue.test'],
+      trustedHosts: ['127.0.0.1:4040', 'catalogue.test:443'],
       plainHttpHosts: ['127.0.0.1:4040'],
       expectedBytes: 1234,
     });
