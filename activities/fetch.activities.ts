@@ -90,7 +90,8 @@ export function createFetchActivities({
       artifacts: [artifact],
       stored_at: new Date().toISOString(),
     });
-    await store.publish(verified, artifact.path, key);
+    // What stands there under this product's own name is damaged or older: reuse would have taken it otherwise.
+    await store.publish(verified, artifact.path, key, { replace: true });
     return {
       outcome: 'completed',
       artifacts: [artifact],
