@@ -35,7 +35,9 @@ describe.skipIf(!hasShared)('the main job on real input', () => {
       end_date: '2020-01-02',
       aoi: { global: true },
     });
-    expect(await product.ended(job_id)).toMatchObject({
+    const done = await product.ended(job_id);
+    expect(done.error).toBeNull();
+    expect(done).toMatchObject({
       state: 'succeeded',
       products_done: 1,
       progress: 100,

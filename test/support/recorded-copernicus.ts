@@ -33,7 +33,7 @@ export interface RecordedCopernicus {
 
 export async function replayOrbitProduct(): Promise<RecordedCopernicus> {
   const listing = read('odata/orbit-poeorb-2020-with-headers.json').response;
-  const value = read('download/value-orbit-headers-2.json').response;
+  const value = read('download/value-orbit-headers.json').response;
   const item = listing.body.value[0]!;
   const bytes = gunzipSync(readFileSync(sharedPath(`scenes/orbits/${item.Name}.gz`)));
   const downloads: number[] = [];
