@@ -8,6 +8,7 @@ import { openSse, type SseEvent } from '../../support/sse-client.js';
 const nobody = '00000000-0000-4000-8000-000000000000';
 const stored = (events: SseEvent[]): SseEvent[] =>
   events.filter(({ event }) => event !== 'snapshot' && event !== 'job.progress');
+const numberOf = (data: string): number => (JSON.parse(data) as { number: number }).number;
 const numbers = (events: SseEvent[]): number[] => stored(events).map(({ data }) => data.number);
 
 async function progress(api: ApiBench, jobId: string, bytes: number): Promise<void> {
@@ -211,7 +212,7 @@ describe('the event stream', () => {
   });
 
   it('F111 drops a reader that takes nothing, with bounded memory and an id to go on from', async () => {
-    const api = await startApiBench({ timings: { stallMs: 200 } });
+    const api = await startApiBench({ timings: { stallMs: 400 } });
     const id = await api.submit();
     const socket = connect(Number(new URL(api.url).port), '127.0.0.1');
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
@@ -233,13 +234,18 @@ describe('the event stream', () => {
     socket.resume();
     await closed;
     const complete = [...text.matchAll(/^id: (.*)\nevent: product.started\ndata: (.*)\n\n/gm)];
-    const [, lastId, lastData] = complete.at(-1)!;
-    const lastNumber = (JSON.parse(lastData!) as { number: number }).number;
-    expect(lastNumber).toBeLessThan(201);
-    const stream = await openSse(`${api.url}/v1/events?job_id=${id}`, { 'last-event-id': lastId! });
-    await stream.until(() => stored(stream.events).at(-1)?.data.number === 201);
-    expect(numbers(stream.events)).toEqual(
-      Array.from({ length: 201 - lastNumber }, (_, index) => lastNumber + 1 + index),
+    const taken = complete.map(([, id, text]) => ({ id: id!, number: numberOf(text!) }));
+    expect(taken.length).toBeLessThan(200);
+    // On a busy machine the next reader may be found too slow as well: what counts is that each can go on.
+    while (taken.at(-1)!.number < 201) {
+      const headers = { 'last-event-id': taken.at(-1)!.id };
+      const stream = await openSse(`${api.url}/v1/events?job_id=${id}`, headers);
+      await stream.until(() => stream.events.at(-1)?.data.number === 201).catch(() => {});
+      expect(stream.events.length).toBeGreaterThan(0);
+      taken.push(...stream.events.map((one) => ({ id: one.id!, number: one.data.number })));
+    }
+    expect(taken.map(({ number }) => number)).toEqual(
+      Array.from({ length: 200 }, (_, index) => index + 2),
     );
   });
 
