@@ -16,6 +16,7 @@ import { tryHold } from '../local/exclusive.js';
 import { createLocalStack } from '../local/local-stack.js';
 import { freePort } from '../local/ports.js';
 import { aborted } from '../signals.js';
+import { beginRunningStack, forgetRunningStack } from '../local/running-stack.js';
 import { verifyManifest } from '../verify/verify-manifest.js';
 import { followOnScreen, tellEnd } from '../watch-job.js';
 import { tellFile } from './verify.js';
@@ -61,6 +62,7 @@ export async function demo(context: CliContext, { fresh }: DemoOptions): Promise
   const api = createApiClient({ baseUrl: `http://127.0.0.1:${apiPort}`, apiKey: null });
   let job: Job | null = null;
   try {
+    await beginRunningStack(dataDir, notes.say);
     if (fresh) await clear(dataDir);
     const work = async (): Promise<ExitCode> => {
       const running = await stack.start();
@@ -74,6 +76,7 @@ export async function demo(context: CliContext, { fresh }: DemoOptions): Promise
     if (stop.which() === null) throw error;
   } finally {
     await notes.during('everything that was started to stop', () => stack.stop());
+    forgetRunningStack(dataDir);
     hold.release();
   }
   notes.say(

@@ -12,7 +12,11 @@ import {
   type StackPlan,
 } from '../local/local-stack.js';
 import { freePort, loopbackOf, pickPort, type PortWish } from '../local/ports.js';
-import { forgetRunningStack, writeRunningStack } from '../local/running-stack.js';
+import {
+  beginRunningStack,
+  forgetRunningStack,
+  writeRunningStack,
+} from '../local/running-stack.js';
 import { table } from '../output/text.js';
 import { aborted } from '../signals.js';
 
@@ -47,6 +51,7 @@ export async function up(context: CliContext, options: UpOptions): Promise<ExitC
   const useSandbox = config.copernicus.username === null;
   let stack: ReturnType<typeof createLocalStack> | null = null;
   try {
+    await beginRunningStack(dataDir, notes.say);
     const plan: StackPlan = {
       config,
       env,

@@ -3,8 +3,9 @@
  * with growing pauses when it dies by itself; after `stop()` nothing of it is left.
  *
  * Between us and the program stands a small shell, the keeper, in a process group of its own (so that a Ctrl-C in the
- * terminal reaches us alone). It reads a pipe that only we hold: when that ends, for whatever reason, it sends TERM to
- * the program, and KILL after the grace.
+ * terminal reaches us alone). It reads a pipe that only we hold. A line means stop: TERM to the program, KILL after the
+ * grace. The pipe ending without one means that we are dead: the same, but within a second, so that whoever starts next
+ * does not find the ports and files taken.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
@@ -44,6 +45,9 @@ export interface SupervisedProcess {
   kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
 }
 
+/** A program whose parent died has this long to end. */
+export const ORPHAN_GRACE_MS = 1_000;
+
 const KEEPER = `
 grace=$1; shift
 exec 3<&0 </dev/null
@@ -52,7 +56,7 @@ child=$!
 echo "$child" >&4
 exec 4>&-
 {
-  read -r _ <&3
+  read -r _ <&3 || grace=${ORPHAN_GRACE_MS / 100}
   kill -TERM "$child"
   while [ "$grace" -gt 0 ] && kill -0 "$child"; do sleep 0.1; grace=$((grace - 1)); done
   kill -KILL "$child"
@@ -194,9 +198,9 @@ async function notStarted(spec: ProcessSpec, message: string): Promise<CommandEr
   );
 }
 
-/** Closing the pipe tells the keeper; it gives the program its grace. We wait a little longer, then take the whole group. */
+/** A line tells the keeper, which gives the program its grace. We wait a little longer, then take the whole group. */
 async function end(spec: ProcessSpec, run: Run): Promise<void> {
-  run.keeper.stdin?.destroy();
+  run.keeper.stdin?.end('stop\n');
   const timer = setTimeout(() => killGroup(run), spec.graceMs + 2_000);
   await run.ended;
   clearTimeout(timer);
