@@ -3,27 +3,15 @@
  * Everything it serves follows from its options; everything that was asked of it is in its ledger.
  * Use `await createSandbox({ scale: 0.0005 })`, point a client at `baseUrl`, and `close()` at the end.
  */
-import type { IncomingMessage } from 'node:http';
-import { createCatalogue } from './catalogue/catalogue.js';
 import type { CatalogueProduct } from './catalogue/product.js';
-import { createContentStore } from './content/content-store.js';
-import { createFaultBook, type Fault } from './faults.js';
-import { createCatalogueRoute } from './http/catalogue.routes.js';
-import { createControlServer } from './http/control.routes.js';
-import { createDownloadRoute, tokenOf } from './http/download.routes.js';
-import { createListener, listen, stop, type Route } from './http/server.js';
+import type { Fault } from './faults.js';
+import { startServers } from './http/start.js';
 import { realmPath } from './identity/identity.routes.js';
-import { TokenService } from './identity/tokens.js';
-import { Ledger, type LedgerView } from './ledger.js';
+import type { LedgerView } from './ledger.js';
 import { matches } from './odata/filter-match.js';
 import { parseFilter } from './odata/filter-parser.js';
-import {
-  settingsPatchSchema,
-  settingsSchema,
-  type SandboxOptions,
-  type Settings,
-  type SettingsPatch,
-} from './options.js';
+import type { SandboxOptions, Settings, SettingsPatch } from './options.js';
+import { createWorld, type World } from './world.js';
 
 export type { SandboxOptions, Settings, SettingsPatch } from './options.js';
 export type { Fault, FaultAction } from './faults.js';
@@ -80,81 +68,13 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-/** @throws Error when a port is taken */
+/** @throws Error when a port is taken; nothing is left listening then */
 export async function createSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
-  const { seed = 1, products = 4000, scale = 1, host = '127.0.0.1', ports = {} } = options;
-  let settings = settingsSchema.parse(pickSettings(options));
-  const catalogue = createCatalogue({ ...options, seed, products, scale });
-  const content = createContentStore(seed);
-  const ledger = new Ledger();
-  const faults = createFaultBook(catalogue);
-  const users = options.users ?? { sandbox: 'sandbox' };
-  const amended = new Map<string, Record<string, unknown>>();
-
-  // Addresses hold ports, which are known only after listening: routes are handed over then.
-  const routes: { catalogue?: Route; download?: Route } = {};
-  let tokens: TokenService | null = null;
-  const sessionOf = (request: IncomingMessage, url: URL): string | null => {
-    const token = tokenOf(request.headers, url.searchParams);
-    const verdict = token && tokens ? tokens.verify(token) : null;
-    return verdict && 'session' in verdict ? verdict.session : null;
-  };
-  const listener = (name: 'catalogue' | 'download') =>
-    createListener({
-      name,
-      ledger,
-      faults,
-      route: (exchange) => routes[name]!(exchange),
-      bytesPerSecond: () => settings.bytesPerSecond,
-      sessionOf,
-    });
-  const servers = [
-    listener('catalogue'),
-    listener('download'),
-    createControlServer(() => sandbox),
-  ] as const;
-  const shownHost = host === '0.0.0.0' ? '127.0.0.1' : host;
-  const second =
-    options.requireSecondHost !== false && shownHost === '127.0.0.1' ? 'localhost' : shownHost;
-  const baseUrl = `http://${shownHost}:${await listen(servers[0], ports.catalogue ?? 0, host)}`;
-  const downloadUrl = `http://${second}:${await listen(servers[1], ports.download ?? 0, host)}`;
-  const controlUrl = `http://127.0.0.1:${await listen(servers[2], ports.control ?? 0, '127.0.0.1')}`;
-
-  tokens = await TokenService.create(`${baseUrl}${realmPath}`, () => settings);
-  const issuing = tokens;
-  routes.catalogue = createCatalogueRoute({
-    baseUrl,
-    downloadUrl,
-    catalogue,
-    content,
-    amended,
-    users,
-    tokens: issuing,
-    ledger,
-  });
-  routes.download = createDownloadRoute({
-    downloadUrl,
-    catalogue,
-    content,
-    tokens: issuing,
-    ledger,
-    settings: () => settings,
-  });
-
-  const truth = async (product: CatalogueProduct, digests: boolean): Promise<TrueProduct> => ({
-    index: product.index,
-    id: product.id,
-    name: product.name,
-    collection: product.collection,
-    productType: product.productType,
-    start: new Date(product.startMs).toISOString(),
-    online: product.online,
-    sizeBytes: content.sizeBytes(product),
-    ...(digests
-      ? { ...(await content.digests(product)), sha256: await content.sha256(product) }
-      : {}),
-  });
-
+  const world = createWorld(options);
+  const { users } = world;
+  const handles = createHandles(world);
+  const running = await startServers(world, options, () => sandbox);
+  const { baseUrl, downloadUrl, controlUrl, tokens } = running;
   const sandbox: Sandbox = {
     baseUrl,
     downloadUrl,
@@ -162,6 +82,22 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
     controlUrl,
     username: Object.keys(users)[0] ?? '',
     password: Object.values(users)[0] ?? '',
+    ...handles,
+    ledger: () => world.ledger.view(tokens.openSessions()),
+    close: running.close,
+  };
+  return sandbox;
+}
+
+/** What a test can do without HTTP, and the control port with it. */
+function createHandles(
+  world: World,
+): Pick<
+  Sandbox,
+  'script' | 'scripted' | 'clearFaults' | 'amend' | 'resetLedger' | 'configure' | 'products'
+> {
+  const { catalogue, faults, amended, ledger } = world;
+  return {
     script(added) {
       faults.add(added);
       return added.length;
@@ -176,49 +112,47 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
       if (!product) throw new Error(`No product "${idOrName}" in the catalogue`);
       amended.set(product.id, { ...amended.get(product.id), ...fields });
     },
-    ledger: () => ledger.view(issuing.openSessions()),
     resetLedger: () => ledger.reset(),
-    configure(patch) {
-      settings = { ...settings, ...pickSettings(settingsPatchSchema.parse(patch)) };
-      return settings;
-    },
-    async products({ id, name, filter, offset = 0, limit = 100, digests = false } = {}) {
-      const wanted = filter === undefined ? null : parseFilter(filter);
-      const found = catalogue.products.filter(
-        (product) =>
-          (id === undefined || product.id === id) &&
-          (name === undefined || product.name === name) &&
-          (wanted === null || matches(wanted, product)),
-      );
+    configure: (patch) => world.configure(patch),
+    async products(selection = {}) {
       const list = [];
-      for (const product of found.slice(offset, offset + limit))
-        list.push(await truth(product, digests));
+      for (const product of selected(world, selection))
+        list.push(await truthOf(product, selection.digests ?? false, world));
       return list;
     },
-    async close() {
-      await Promise.all(servers.map(stop));
-    },
   };
-  return sandbox;
 }
 
-/** The settings among the options, without those that were not given. */
-function pickSettings(options: SandboxOptions | SettingsPatch): Partial<Settings> {
-  const {
-    tokenLifetimeSeconds,
-    refreshLifetimeSeconds,
-    connections,
-    bytesPerSecond,
-    ranges,
-    etag,
-  } = options;
-  const all = {
-    tokenLifetimeSeconds,
-    refreshLifetimeSeconds,
-    connections,
-    bytesPerSecond,
-    ranges,
-    etag,
+function selected(
+  { catalogue }: World,
+  { id, name, filter, offset = 0, limit = 100 }: ProductSelection,
+): CatalogueProduct[] {
+  const wanted = filter === undefined ? null : parseFilter(filter);
+  const found = catalogue.products.filter(
+    (product) =>
+      (id === undefined || product.id === id) &&
+      (name === undefined || product.name === name) &&
+      (wanted === null || matches(wanted, product)),
+  );
+  return found.slice(offset, offset + limit);
+}
+
+async function truthOf(
+  product: CatalogueProduct,
+  digests: boolean,
+  { content }: World,
+): Promise<TrueProduct> {
+  return {
+    index: product.index,
+    id: product.id,
+    name: product.name,
+    collection: product.collection,
+    productType: product.productType,
+    start: new Date(product.startMs).toISOString(),
+    online: product.online,
+    sizeBytes: content.sizeBytes(product),
+    ...(digests
+      ? { ...(await content.digests(product)), sha256: await content.sha256(product) }
+      : {}),
   };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }

@@ -3,6 +3,7 @@
  * Days are filled from 2025-01-01 on until the wanted number is reached, so a longer catalogue begins with the shorter one.
  * The first three days over the demo's two tiles stay free of oddities; elsewhere about a fifth of the products has one.
  */
+import type { Polygon } from './footprint.js';
 import { otherMissionsDay } from './other-missions.js';
 import { attributeList, type CatalogueProduct, type ChecksumManner } from './product.js';
 import { compactTime, dayPath, fraction, sixDecimals, stableUuid } from './rule.js';
@@ -151,6 +152,7 @@ function realProduct({ product, path }: RealFile): NewProduct {
   const time = (value: unknown): number => Date.parse(asText(value)) || 0;
   const dates = (product['ContentDate'] ?? {}) as { Start?: string; End?: string };
   const attributes = (product['Attributes'] ?? []) as ReturnType<typeof attributeList>;
+  const assets = (product['Assets'] ?? []) as { Id?: string }[];
   const folder = text('S3Path').split('/')[2] ?? '';
   return {
     id: text('Id'),
@@ -165,14 +167,21 @@ function realProduct({ product, path }: RealFile): NewProduct {
     online: product['Online'] !== false,
     lengthKnown: true,
     checksums: 'md5-blake3',
-    footprint: null,
+    footprint: outerRings(product['GeoFootprint']),
     s3Path: text('S3Path'),
     form: 'file',
     aboutBytes: Number(product['ContentLength'] ?? 0),
-    quicklookId: null,
+    quicklookId: assets[0]?.Id ?? null,
     attributes: () => attributes,
     real: { listed: product, path },
   };
+}
+
+function outerRings(geometry: unknown): Polygon[] | null {
+  if (!geometry) return null;
+  const { type, coordinates } = geometry as { type: string; coordinates: unknown };
+  const polygons = (type === 'Polygon' ? [coordinates] : coordinates) as Polygon[][];
+  return polygons.map((rings) => rings[0]!);
 }
 
 /** Filters look at attributes again and again: each product makes its list once. */

@@ -54,13 +54,13 @@ export class TokenService {
   private readonly refreshKey = randomBytes(32);
 
   private constructor(
-    private readonly issuer: string,
+    private readonly issuer: () => string,
     private readonly keys: KeyPairKeyObjectResult,
     readonly keyId: string,
     private readonly settings: () => Settings,
   ) {}
 
-  static async create(issuer: string, settings: () => Settings): Promise<TokenService> {
+  static async create(issuer: () => string, settings: () => Settings): Promise<TokenService> {
     const keys = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
     return new TokenService(issuer, keys, randomBytes(24).toString('base64url'), settings);
   }
@@ -172,7 +172,7 @@ export class TokenService {
       exp: Math.floor(now + lifetimeSeconds),
       iat: Math.floor(now),
       jti: randomUUID(),
-      iss: this.issuer,
+      iss: this.issuer(),
       typ: 'Bearer',
       ...claims,
     };
@@ -185,8 +185,8 @@ export class TokenService {
       exp: session.endsAtMs / 1000,
       iat: Math.floor(Date.now() / 1000),
       jti: randomUUID(),
-      iss: this.issuer,
-      aud: this.issuer,
+      iss: this.issuer(),
+      aud: this.issuer(),
       sub: session.user,
       typ: 'Refresh',
       azp: 'cdse-public',

@@ -15,7 +15,7 @@ export function renderProduct(
   expand: readonly string[],
   baseUrl: string,
 ): Record<string, unknown> {
-  if (product.real) return renderReal(product.real.listed, expand);
+  if (product.real) return renderReal(product.real.listed, expand, baseUrl);
   const checksum = renderChecksum(product, digests);
   const length = product.lengthKnown ? sizeBytes : 0;
   const parts: Record<string, () => unknown> = {
@@ -54,9 +54,19 @@ export function renderProduct(
 function renderReal(
   listed: Record<string, unknown>,
   expand: readonly string[],
+  baseUrl: string,
 ): Record<string, unknown> {
   const { Attributes, Assets, Locations, ...plain } = listed;
-  const parts: Record<string, unknown> = { Attributes, Assets, Locations };
+  // Links of the recorded entry lead here, like all others.
+  const here = (links: unknown): unknown =>
+    JSON.parse(
+      JSON.stringify(links ?? []).replaceAll(/https:\/\/catalogue\.[^/"]+(?=\/odata\/)/g, baseUrl),
+    );
+  const parts: Record<string, unknown> = {
+    Attributes,
+    Assets: here(Assets),
+    Locations: here(Locations),
+  };
   return { ...plain, ...Object.fromEntries(expand.map((name) => [name, parts[name] ?? []])) };
 }
 

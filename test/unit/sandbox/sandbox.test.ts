@@ -1,7 +1,10 @@
 /** The sandbox over HTTP: identity, search, downloads, refusals, faults, ledger and control port. */
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createSandbox, type Fault, type Sandbox } from '../../../src/sandbox/sandbox.js';
 
@@ -264,6 +267,51 @@ describe('the catalogue over HTTP', () => {
     );
     expect((await search({ $filter: 'Name eq' })).detail).toContain('position 7');
     expect((await search({ $filter: "Collection/Name eq 'SENTINEL-6'" })).value).toEqual([]);
+  });
+
+  it('lists a recorded entry as it is, with links that stay here, and serves its file', async () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'nimbus-sandbox-'));
+    const path = join(scratch, 'bytes');
+    writeFileSync(path, 'real bytes');
+    const id = '05edf2bb-d103-49f1-a677-9e474138d84f';
+    const ring = [
+      [142.3, 13.4],
+      [142.9, 13.4],
+      [142.9, 14.1],
+      [142.3, 13.4],
+    ];
+    const product = {
+      Id: id,
+      Name: 'S2A_MSIL1C_20200808T010311_N0500_R045_T54PXA_20230413T212505.SAFE',
+      S3Path: '/eodata/Sentinel-2/MSI/L1C_N0500/2020/08/08/x.SAFE',
+      Checksum: [{ Value: '923ac4992d90b57d41e7ace4d9d90757', Algorithm: 'MD5' }],
+      ContentDate: { Start: '2020-08-08T01:03:11.024000Z', End: '2020-08-08T01:03:11.024000Z' },
+      GeoFootprint: { type: 'Polygon', coordinates: [ring] },
+      Assets: [
+        {
+          Id: '385d0a62-ec57-413b-a8b8-12c0e79848f6',
+          DownloadLink:
+            'https://catalogue.example.eu/odata/v1/Assets(385d0a62-ec57-413b-a8b8-12c0e79848f6)/$value',
+        },
+      ],
+    };
+    const own = await createSandbox({ products: 5, realFiles: [{ product, path }] });
+    const $filter =
+      "Collection/Name eq 'SENTINEL-2' and ContentDate/Start lt 2021-01-01 and OData.CSC.Intersects(area=geography'SRID=4326;POINT(142.8 13.5)')";
+    const options = new URLSearchParams({ $filter, $expand: 'Assets' }).toString();
+    const found: any = await (await fetch(`${own.baseUrl}/odata/v1/Products?${options}`)).json();
+    expect(found.value).toHaveLength(1);
+    const { Assets, ...plain } = found.value[0];
+    expect(plain).toEqual(
+      Object.fromEntries(Object.entries(product).filter(([key]) => key !== 'Assets')),
+    );
+    expect((await fetch(Assets[0].DownloadLink)).headers.get('content-type')).toBe('image/jpeg');
+    expect(Assets[0].DownloadLink.startsWith(own.baseUrl)).toBe(true);
+    expect((await own.products({ id, digests: true }))[0]!.md5).toBe(
+      createHash('md5').update('real bytes').digest('hex'),
+    );
+    await own.close();
+    rmSync(scratch, { recursive: true });
   });
 
   it('lists a product with other fields after it was amended', async () => {
@@ -565,6 +613,22 @@ describe('the ledger', () => {
     });
     expect(ledger.entries[0]!.tokenSession).toMatch(/^[0-9a-f-]{36}$/);
     expect(ledger.entries[0]!.connection).not.toBe(ledger.entries[1]!.connection);
+  });
+});
+
+describe('starting', () => {
+  it('leaves nothing listening when a port is taken', async () => {
+    const taken = Number(new URL(sandbox.controlUrl).port);
+    const free = await createSandbox({ products: 1 });
+    const ports = { catalogue: Number(new URL(free.baseUrl).port), control: taken };
+    await free.close();
+    await expect(createSandbox({ products: 1, ports })).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+      port: taken,
+    });
+    const again = await createSandbox({ products: 1, ports: { catalogue: ports.catalogue } });
+    expect(Number(new URL(again.baseUrl).port)).toBe(ports.catalogue);
+    await again.close();
   });
 });
 
