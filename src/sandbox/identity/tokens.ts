@@ -130,11 +130,7 @@ export class TokenService {
       aud: ['CLOUDFERRO_PUBLIC', 'account'],
       azp: 'cdse-public',
       acr: '1',
-      'allowed-origins': [
-        'https://localhost:4200',
-        '*',
-        'https://workspace.staging-cdse-data-explorer.apps.staging.intra.cloudferro.com',
-      ],
+      'allowed-origins': ['*'],
       realm_access: {
         roles: ['offline_access', 'uma_authorization', 'default-roles-cdas', 'copernicus-general'],
       },
