@@ -13,6 +13,8 @@ import type { JobFilter, JobListQuery, JobSort } from './mirror.js';
 export const COUNT_LIMIT = 100_000;
 export const COUNT_TIME_MS = 300;
 
+/** It is part of an index. */
+const SEARCHED_CHARACTERS = 4_000;
 const SEPARATOR = '\u001f';
 const unsearchable = new RegExp(`[\\u0000${SEPARATOR}]`, 'g');
 
@@ -97,12 +99,13 @@ export function orderKey(at: string, jobId: string): string {
   return `${new Date(at).toISOString()}|${jobId}`;
 }
 
-/** What `q` looks into, in lower case; no match spans two of its parts. */
+/** What `q` looks into, in lower case; no match spans two of its parts. Longer label texts are cut. */
 export function searchText(header: JobHeader): string {
   const { collection, product_type: productType, labels } = header.request;
   return [header.job_id, collection, productType ?? '', ...Object.values(labels ?? {})]
     .map((part) => part.toLowerCase().replace(unsearchable, ' '))
-    .join(SEPARATOR);
+    .join(SEPARATOR)
+    .slice(0, SEARCHED_CHARACTERS);
 }
 
 /** The needle for `searchText`, or null if nothing can contain it. */

@@ -34,16 +34,19 @@ export interface MongoStore {
   forget(): void;
 }
 
-const filters = [[], ['state'], ['provider'], ['job_type'], ['collection']];
+const filters = ['state', 'provider', 'job_type', 'collection'];
 const orders = ['by_created', 'by_updated'];
 
-/** One index for each sort, alone and behind each filter. */
-export const jobIndexes: IndexDescription[] = orders.flatMap((order) =>
-  filters.map((filter) => ({
-    name: [...filter, order].join('_'),
-    key: Object.fromEntries([...filter, order].map((field) => [field, 1 as const])),
-  })),
-);
+/**
+ * One index for each sort, alone and behind each filter. Alone it also carries the searched text: `q` is then tested on
+ * the index, and only what matches is fetched.
+ */
+export const jobIndexes: IndexDescription[] = orders
+  .flatMap((order) => [[order, 'search'], ...filters.map((filter) => [filter, order])])
+  .map((fields) => ({
+    name: fields.join('_'),
+    key: Object.fromEntries(fields.map((field) => [field, 1 as const])),
+  }));
 const eventIndexes: IndexDescription[] = [
   { name: 'once', key: { job_id: 1, number: 1 }, unique: true },
   { name: 'job_feed', key: { job_id: 1, _id: 1 } },

@@ -41,7 +41,8 @@ export async function listJobs(store: MongoStore, query: JobListQuery): Promise<
 export function findJobs(store: MongoStore, plan: PlannedList) {
   const { key, descending, after } = plan;
   const filter: Filter<JobDocument> = equalities(plan.filter);
-  if (after !== null) filter[key] = descending ? { $lt: after } : { $gt: after };
+  // Every key is behind the empty one; saying so lets `q` be tested on the index.
+  filter[key] = after !== null && descending ? { $lt: after } : { $gt: after ?? '' };
   return store.jobs
     .find(filter, {
       projection: { header: 1, snapshot: 1, live: 1, by_created: 1, by_updated: 1 },
@@ -77,7 +78,9 @@ async function countJobs(store: MongoStore, filter: JobFilter): Promise<number |
       if (estimate > TRUSTED_ESTIMATE) return estimate;
     }
     // The count command can walk an index alone; countDocuments would fetch.
-    const { n } = await store.db.command({ count: 'jobs', query, ...limits });
+    const onIndex = 'search' in query ? { by_created: { $gt: '' } } : {};
+    const counted = { ...query, ...onIndex };
+    const { n } = await store.db.command({ count: 'jobs', query: counted, ...limits });
     return n as number;
   } catch (error) {
     if (error instanceof MongoServerError && error.code === 50) return null;
