@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { ArtifactStore } from '../src/artifacts/artifact-store.js';
 import { toArtifact } from '../src/artifacts/artifact.js';
 import { ServiceError } from '../src/jobs/error-codes.js';
+import { transferKey } from '../src/jobs/ids.js';
 import { productSchema, type Artifact, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import type { TransferNote } from '../src/transfer/transfer.js';
@@ -22,6 +23,8 @@ export interface FetchInput {
   product_id: string;
   record: string;
   if_exists: SearchDownloadRequest['if_exists'];
+  /** Of the download workflow: marks what it stores. */
+  run_id: string;
 }
 
 const PROGRESS_MS = 500;
@@ -29,9 +32,6 @@ const PROGRESS_MS = 500;
 const NOTES_A_TRY = 10;
 
 const chunkSchema = z.object({ products: z.array(productSchema) });
-
-/** Pins journal and partial of a product as delivered. */
-const transferKey = (provider: string, productId: string): string => `${provider}/${productId}`;
 
 export function createFetchActivities({
   providers,
@@ -45,9 +45,8 @@ export function createFetchActivities({
       return await activity(async () => {
         const product = await readProduct(store, input);
         const signal = AbortSignal.any([Context.current().cancellationSignal, stopping]);
-        const held = await reuse(store, product, input.if_exists, signal);
-        if (held !== null)
-          return { outcome: 'reused', artifacts: held, bytes: sumBytes(held), bytes_fetched: 0 };
+        const held = await heldAndIntact(store, product, input, signal);
+        if (held !== null) return held;
         return await fetch(input, product, signal);
       });
     },
@@ -89,6 +88,7 @@ export function createFetchActivities({
       product_id: product.id,
       artifacts: [artifact],
       stored_at: new Date().toISOString(),
+      stored_by: input.run_id,
     });
     // What stands there under this product's own name is damaged or older: reuse would have taken it otherwise.
     await store.publish(verified, artifact.path, key, { replace: true });
@@ -109,30 +109,43 @@ async function readProduct(store: ArtifactStore, input: FetchInput): Promise<Pro
   return product;
 }
 
-/** What is held already and still good, or null when it has to be fetched. */
-async function reuse(
+/**
+ * What is held already and still good, or null when it has to be fetched. What this very download stored before its
+ * worker died counts as fetched, whatever `if_exists` says (F082).
+ */
+async function heldAndIntact(
   store: ArtifactStore,
   product: Product,
-  ifExists: FetchInput['if_exists'],
+  { if_exists, run_id }: FetchInput,
   signal: AbortSignal,
-): Promise<Artifact[] | null> {
-  if (ifExists === 'replace') return null;
+): Promise<DownloadResult | null> {
   const held = await store.getHeld(product.provider, product.id);
   if (held === null) return null;
-  const announcedOtherwise = held.artifacts.some((artifact) =>
-    product.checksums.some((announced) =>
-      artifact.digests.some(
-        ({ algorithm, value }) => algorithm === announced.algorithm && value !== announced.value,
+  const ours = held.stored_by === run_id;
+  if (!ours && (if_exists === 'replace' || contradicts(held.artifacts, product))) return null;
+  const how = if_exists === 'skip' ? 'size' : 'digest';
+  for (const artifact of held.artifacts)
+    if (!(await store.isIntact(artifact, how, signal))) return null;
+  if (!ours && if_exists === 'fail')
+    throw new ServiceError('Conflict', `${product.name} is already held, and if_exists is "fail"`);
+  const bytes = sumBytes(held.artifacts);
+  return {
+    outcome: ours ? 'completed' : 'reused',
+    artifacts: held.artifacts,
+    bytes,
+    bytes_fetched: ours ? bytes : 0,
+  };
+}
+
+/** The catalogue announces another digest than the held file has: the product was made anew. */
+function contradicts(artifacts: readonly Artifact[], { checksums }: Product): boolean {
+  return artifacts.some(({ digests }) =>
+    digests.some((digest) =>
+      checksums.some(
+        ({ algorithm, value }) => algorithm === digest.algorithm && value !== digest.value,
       ),
     ),
   );
-  if (announcedOtherwise) return null;
-  for (const artifact of held.artifacts)
-    if (!(await store.isIntact(artifact, ifExists === 'verify' ? 'digest' : 'size', signal)))
-      return null;
-  if (ifExists === 'fail')
-    throw new ServiceError('Conflict', `${product.name} is already held, and if_exists is "fail"`);
-  return held.artifacts;
 }
 
 /** Progress goes straight to the mirror, at most twice a second, one report at a time; a lost report is no loss. */

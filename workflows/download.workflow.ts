@@ -9,6 +9,7 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   setHandler,
+  workflowInfo,
 } from '@temporalio/workflow';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import type { Artifact } from '../src/jobs/product.js';
@@ -54,6 +55,7 @@ export async function download(input: DownloadInput): Promise<DownloadResult> {
           product_id: input.product_id,
           record: input.record,
           if_exists: input.if_exists,
+          run_id: workflowInfo().firstExecutionRunId,
         }),
       (wait) => tellJob(input, wait),
     );

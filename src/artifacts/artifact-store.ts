@@ -14,6 +14,8 @@ export interface HeldProduct {
   product_id: string;
   artifacts: Artifact[];
   stored_at: string;
+  /** The run of the download that stored it: a repeat of the same run recognises its own work. */
+  stored_by: string;
 }
 
 export interface ArtifactStore {
@@ -55,4 +57,9 @@ export interface ArtifactStore {
   /** For serving: absolute path of a final file, or NotFound. Refuses anything outside the root, hidden, or a symlink. */
   resolve(path: string): Promise<{ absolutePath: string; bytes: number }>;
   freeBytes(): Promise<number>;
+  /** Removes unfinished bytes untouched for `olderThanMs` that `isOwned` (given what `partialDirectory` names) does not claim. */
+  sweep(
+    olderThanMs: number,
+    isOwned: (directory: string) => boolean | Promise<boolean>,
+  ): Promise<{ removed: number; bytes: number }>;
 }

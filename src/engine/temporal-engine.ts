@@ -60,6 +60,7 @@ export function createTemporalEngine(settings: EngineSettings): JobEngine {
         created_at: header.created_at,
         retry_of: header.retry_of,
       },
+      priority: { priorityKey: priorityKeys[request.priority] },
       staticSummary: summaryOf(header),
       typedSearchAttributes: [
         { key: searchAttribute.jobType, value: header.job_type },
@@ -129,6 +130,9 @@ export function createTemporalEngine(settings: EngineSettings): JobEngine {
     close: () => temporal.close(),
   };
 }
+
+/** Temporal's own: 1 is served first, 3 is the default. Children and activities inherit it. */
+const priorityKeys = { interactive: 1, normal: 3, bulk: 5 } as const;
 
 /** One line in the Temporal Web UI. */
 function summaryOf({ request }: JobHeader): string {

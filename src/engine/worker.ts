@@ -14,6 +14,7 @@ import {
   registerSearchAttributes,
   type TemporalSettings,
 } from './connection.js';
+import { startSweeper } from './sweeper.js';
 import { transferQueue } from './task-queues.js';
 
 export interface WorkerSettings extends TemporalSettings {
@@ -99,6 +100,7 @@ export function startWorker(
     }
   }
 
+  startSweeper(dependencies.store, settings, logger, stopping.signal);
   const ended = runUntilStopped();
   return {
     get polling() {

@@ -5,6 +5,10 @@ export function downloadWorkflowId(provider: string, productId: string): string 
   return `download/${provider}/${productId}`;
 }
 
+/** Pins journal and partial of a product as delivered. */
+export const transferKey = (provider: string, productId: string): string =>
+  `${provider}/${productId}`;
+
 export function fromDownloadWorkflowId(
   workflowId: string,
 ): { provider: string; productId: string } | null {

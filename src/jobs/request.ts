@@ -99,6 +99,8 @@ const searchDownloadFields = z.strictObject({
 export const searchDownloadRequestSchema = searchDownloadFields.superRefine((request, context) => {
   const issue = (path: string, message: string) =>
     context.addIssue({ code: 'custom', path: [path], message });
+  if (request.assets !== undefined)
+    issue('assets', 'Selecting assets is not available yet: whole products are fetched');
   if (request.products) {
     for (const field of ['aoi', 'start_date', 'end_date'] as const)
       if (request[field] !== undefined)

@@ -10,7 +10,7 @@ export interface Patience {
   /** First wait; doubles up to `longestMs`. */
   firstMs: number;
   longestMs: number;
-  /** Give up when nothing but failures came for this long. */
+  /** Give up when tries did nothing but fail for this long. A full disk is waited for without end. */
   giveUpMs: number;
   /** How often bytes may be dropped and fetched again. */
   restarts: number;
@@ -26,6 +26,9 @@ export const defaultPatience: Patience = {
   surprises: 5,
 };
 
+/** A try that fails later than this was at work. */
+const STEADY_MS = 300_000;
+
 export interface Wait {
   failure: Failure;
   attempt: number;
@@ -38,22 +41,25 @@ export async function withPatience<T>(
   work: () => Promise<T>,
   onWait: (wait: Wait) => Promise<void>,
 ): Promise<T> {
-  const startedMs = Date.now();
+  let failingSinceMs: number | null = null;
   let restarts = 0;
   let surprises = 0;
   for (let attempt = 1; ; attempt++) {
+    const tryMs = Date.now();
     try {
       return await work();
     } catch (error) {
       if (isCancellation(error)) throw error;
       const failure = readFailure(error);
+      // A try that lasted did move bytes: the clock of giving up starts anew.
+      if (failingSinceMs === null || Date.now() - tryMs > STEADY_MS) failingSinceMs = Date.now();
       if (failure.kind === 'restart') restarts++;
       if (failure.code === 'Internal') surprises++;
       const hopeless =
         failure.kind === 'permanent' ||
         restarts >= patience.restarts ||
         surprises >= patience.surprises ||
-        Date.now() - startedMs > patience.giveUpMs;
+        (failure.code !== 'StorageFull' && Date.now() - failingSinceMs > patience.giveUpMs);
       if (hopeless) throw toWorkflowFailure(failure);
       const delayMs = failure.workerLost ? 0 : delayOf(failure, attempt, patience);
       await onWait({

@@ -39,6 +39,7 @@ const heldSchema = z.object({
   product_id: z.string(),
   artifacts: z.array(artifactSchema),
   stored_at: z.string(),
+  stored_by: z.string(),
 });
 
 export function createLocalStore(options: LocalStoreOptions): LocalStore {

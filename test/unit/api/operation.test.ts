@@ -13,6 +13,7 @@ describe('search preview', () => {
       product_id: 'product-3',
       artifacts: [],
       stored_at: '2025-01-01T00:00:00Z',
+      stored_by: 'run',
     });
     const preview = await json(await api.post('/v1/search', guideRequest));
     expect(preview).toMatchObject({
