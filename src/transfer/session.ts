@@ -13,6 +13,7 @@ import { cancelledError, PartialLost, retry, Retry, stored, toStoreError } from 
 import { dispositionName, sanitiseFileName } from './file-name.js';
 import type { FileHandleLike, Files } from './files.js';
 import type { HashJob, HashPool } from './hash-pool.js';
+import type { Framing } from './http/headers.js';
 import { open, type Opened } from './http/open.js';
 import {
   durablePrefix,
@@ -379,14 +380,23 @@ export class Session {
   /** Runs the body into the writer; whatever came is on disk and in the journal afterwards, also when it was cut. */
   async #stream(exchange: Opened['exchange'], writer: BlockWriter): Promise<void> {
     let cut: unknown;
-    const end = await exchange.body(writer).catch((error: unknown) => {
-      cut = error;
-      return null;
-    });
+    const end = await exchange
+      .body(writer, this.#isSuspicious(exchange.framing))
+      .catch((error: unknown) => {
+        cut = error;
+        return null;
+      });
     this.#fetched += exchange.received;
     this.#wasOverrun ||= end?.excess === true || writer.isOverrun;
     await writer.settle();
     if (cut !== undefined) throw cut as Error;
+  }
+
+  /** An announced length that contradicts the catalogue may be a lie: does more come? */
+  #isSuspicious(framing: Framing): boolean {
+    const { expectedBytes } = this.source;
+    const total = this.#work.journal.state.source?.total;
+    return framing.kind === 'length' && expectedBytes !== null && total !== expectedBytes;
   }
 
   /** Remembers what the server says of the object. */

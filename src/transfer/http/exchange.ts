@@ -38,6 +38,7 @@ export interface BodyEnd {
 }
 
 const SCRATCH_BYTES = 64 * 1024;
+const LINGER_MS = 250;
 
 export class Exchange {
   status = 0;
@@ -50,11 +51,12 @@ export class Exchange {
   readonly #options: ExchangeOptions;
   #scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
   #scratchFill = 0;
-  #phase: 'connect' | 'head' | 'paused' | 'body' | 'over' = 'connect';
+  #phase: 'connect' | 'head' | 'paused' | 'body' | 'lingering' | 'over' = 'connect';
   #sink: BodySink | null = null;
   #chunked: ChunkedDecoder | null = null;
   /** Was the memory handed out for the read under way the sink's own? */
   #intoSink = false;
+  #lingers = false;
   #excess = false;
   #held = false;
   #timer: NodeJS.Timeout | undefined;
@@ -99,10 +101,14 @@ export class Exchange {
     await this.#settled();
   }
 
-  /** Streams the body into the sink; resolves when the framing says that it is whole. */
-  async body(sink: BodySink): Promise<BodyEnd> {
+  /**
+   * Streams the body into the sink; resolves when the framing says that it is whole. With `lingers` it then waits a moment
+   * for the server to close, to see whether more comes than was announced.
+   */
+  async body(sink: BodySink, lingers = false): Promise<BodyEnd> {
     if (this.#phase === 'over') throw this.#failure ?? new Error('over');
     this.#sink = sink;
+    this.#lingers = lingers;
     sink.onDrain = (failure) => (failure === undefined ? this.#drained() : this.#fail(failure));
     if (this.framing.kind === 'chunked') this.#chunked = new ChunkedDecoder();
     this.#phase = 'body';
@@ -172,6 +178,7 @@ export class Exchange {
   #read(bytes: number, memory: Uint8Array): boolean {
     return this.#guarded(() => {
       if (this.#phase === 'head') return this.#readHead(bytes);
+      if (this.#phase === 'lingering') return this.#finishBody(bytes);
       if (this.#phase !== 'body') return false;
       this.#timer?.refresh();
       if (this.#intoSink) return this.#landed(bytes);
@@ -252,8 +259,18 @@ export class Exchange {
     this.#socket.resume();
   }
 
-  #finishBody(excessBytes: number): false {
+  #finishBody(excessBytes: number): boolean {
     this.#excess = excessBytes > 0;
+    if (this.#lingers && !this.#excess) {
+      this.#phase = 'lingering';
+      this.#clearTimers();
+      this.#timer = setTimeout(() => this.#endBody(), LINGER_MS);
+      return true;
+    }
+    return this.#endBody();
+  }
+
+  #endBody(): false {
     this.#over();
     this.#done();
     return false;
@@ -263,7 +280,11 @@ export class Exchange {
   #ended(): void {
     if (this.#phase === 'over') return;
     if (this.#phase === 'body' && this.framing.kind === 'close') {
-      this.#finishBody(0);
+      this.#endBody();
+      return;
+    }
+    if (this.#phase === 'lingering') {
+      this.#endBody();
       return;
     }
     this.#fail(retry('SourceUnavailable', `${this.#options.url.host} closed the connection early`));
@@ -286,6 +307,10 @@ export class Exchange {
 
   #fail(error: unknown): void {
     if (this.#phase === 'over') return;
+    if (this.#phase === 'lingering') {
+      this.#endBody();
+      return;
+    }
     this.#failure = error instanceof Error ? error : new Error(String(error));
     this.#over();
     const settle = this.#settle;

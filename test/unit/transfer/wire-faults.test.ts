@@ -1,10 +1,16 @@
-/** Faults of the wire (F001–F022): what a server does to a body must never reach the verified file. */
+/** Faults of the wire (F001–F023): what a server does to a body must never reach the verified file. */
+import { gzipSync } from 'node:zlib';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { honest, type Script } from '../../support/lying-server.js';
+import { chunked, honest, type Answer, type Script } from '../../support/lying-server.js';
 import { bytesOf, createKit, md5, type Kit } from '../../support/transfer-kit.js';
 
+const BLOCK = 64 * 1024;
 const file = bytesOf(700_000);
+const other = bytesOf(700_000, 2);
 const etag = '"one"';
+const page = '<!DOCTYPE html><html><body>We are sorry</body></html>';
 let kit: Kit | undefined;
 afterEach(async () => {
   await kit?.close();
@@ -16,23 +22,48 @@ async function serve(script: Script): Promise<Kit> {
   return kit;
 }
 
+/** Fetches, and the file must come out exact. */
+async function fetchExactly({ fetch, source, content }: Kit) {
+  const result = await fetch(source(file));
+  expect((await content(result)).equals(file)).toBe(true);
+  expect(result.checksum).toEqual({ algorithm: 'md5', value: md5(file), level: 'provider' });
+  return result;
+}
+
+/** The whole body on the first request only as far as `cutAt`; later requests as the script says. */
+function cutFirst(cutAt: number, options: Parameters<typeof honest>[2], later: Script): Script {
+  return (request) => {
+    if (request.index > 0) return later(request);
+    const answer = honest(request, file, options);
+    return { ...answer, body: answer.body.subarray(0, cutAt), then: 'reset' };
+  };
+}
+
 it('fetches, verifies and names a file', async () => {
-  const { fetch, source, content, listing } = await serve((request) =>
+  const kit = await serve((request) =>
     honest(request, file, {
       etag,
       headers: { 'content-disposition': 'attachment; filename=a.bin' },
     }),
   );
-  const result = await fetch(source(file));
-  expect(await content(result)).toEqual(file);
+  const result = await fetchExactly(kit);
   expect(result).toMatchObject({
     bytes: file.length,
-    checksum: { algorithm: 'md5', value: md5(file), level: 'provider' },
     fileName: 'a.bin',
+    mediaType: 'application/octet-stream',
     bytesFetched: file.length,
     resumedFrom: 0,
   });
-  expect(await listing()).toEqual(['journal', 'owner', 'verified']);
+  expect(await kit.listing()).toEqual(['journal', 'owner', 'verified']);
+  expect(kit.server.requests[0]?.headers['accept-encoding']).toBe('identity');
+});
+
+it('F082 verifies again and returns the same file when it is asked twice', async () => {
+  const kit = await serve((request) => honest(request, file, { etag }));
+  const first = await fetchExactly(kit);
+  const second = await fetchExactly(kit);
+  expect(second).toEqual({ ...first, bytesFetched: 0, resumedFrom: file.length });
+  expect(kit.server.requests).toHaveLength(1);
 });
 
 describe.each([
@@ -40,19 +71,401 @@ describe.each([
   ['without a validator', null],
 ])('F001 a connection cut after N bytes, %s', (_, tag) => {
   it.each([0, 1, 350_000, file.length - 1])('resumes from %i', async (cutAt) => {
-    const { fetch, source, content, server } = await serve((request) => {
-      const answer = honest(request, file, { etag: tag });
-      return request.index === 0
-        ? { ...answer, body: answer.body.subarray(0, cutAt), then: 'reset' }
-        : answer;
-    });
-    const result = await fetch(source(file));
-    expect(await content(result)).toEqual(file);
-    const again = server.requests[1];
+    const kit = await serve(
+      cutFirst(cutAt, { etag: tag }, (request) => honest(request, file, { etag: tag })),
+    );
+    await fetchExactly(kit);
+    const again = kit.server.requests[1];
     if (tag && cutAt > 0) {
       expect(again?.headers.range).toBe(`bytes=${cutAt}-`);
       expect(again?.headers['if-range']).toBe(tag);
     }
-    expect(server.bytesSent()).toBeLessThanOrEqual(file.length + 64 * 1024);
+    expect(kit.server.bytesSent()).toBeLessThanOrEqual(file.length + BLOCK);
+    expect(kit.notes).toContainEqual(
+      expect.objectContaining({ type: 'retried', offset: cutAt, attempt: 1 }),
+    );
   });
+});
+
+it('F001 says from where it goes on after an abort', async () => {
+  const kit = await serve(
+    cutFirst(300_000, { etag }, (request) => honest(request, file, { etag })),
+  );
+  const one = { limits: { triesWithoutProgress: 1 } };
+  await expect(kit.fetch(kit.source(file), one)).rejects.toMatchObject({
+    code: 'SourceUnavailable',
+  });
+  const result = await fetchExactly(kit);
+  expect(result).toMatchObject({ resumedFrom: 300_000, bytesFetched: file.length - 300_000 });
+  expect(kit.notes).toContainEqual({
+    type: 'resumed',
+    offset: 300_000,
+    bytes_total: file.length,
+  });
+});
+
+it('F002 a Content-Length larger than the body is never complete', async () => {
+  const kit = await serve((request) => {
+    const answer = honest(request, file, { etag });
+    return request.index === 0 ? { ...answer, body: answer.body.subarray(0, 500_000) } : answer;
+  });
+  await fetchExactly(kit);
+  expect(kit.server.requests).toHaveLength(2);
+});
+
+describe('F003 a Content-Length smaller than the body', () => {
+  const short = String(file.length - 1000);
+  it('is fetched again', async () => {
+    const kit = await serve((request) => {
+      const answer = honest(request, file);
+      return request.index === 0 ? { ...answer, headers: { 'content-length': short } } : answer;
+    });
+    await fetchExactly(kit);
+  });
+  it.each([
+    ['with a digest', {}],
+    ['without', { checksums: [] }],
+  ])('is a fault of the provider when it stays so, %s', async (_, changes) => {
+    const kit = await serve((request) => ({
+      ...honest(request, file, { ranges: false }),
+      headers: { 'content-length': short },
+    }));
+    const failure = kit.fetch(kit.source(file, changes));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+    expect(await kit.listing()).not.toContain('verified');
+  });
+});
+
+describe('F004 a chunked body that ends early with a valid last chunk', () => {
+  const headers = { 'transfer-encoding': 'chunked' };
+  it('is fetched again until the digest agrees', async () => {
+    const kit = await serve((request) =>
+      request.index === 0
+        ? { headers, body: chunked(file.subarray(0, 100_000)) }
+        : { headers, body: chunked(file.subarray(0, 400_000), file.subarray(400_000)) },
+    );
+    await fetchExactly(kit);
+  });
+  it('is refused when nothing but its end speaks for it', async () => {
+    const kit = await serve(() => ({ headers, body: chunked(file.subarray(0, 100_000)) }));
+    const failure = kit.fetch(kit.source(file, { checksums: [] }));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+  });
+  it('is taken as unproven where not even the size is known', async () => {
+    const kit = await serve(() => ({ headers, body: chunked(file) }));
+    const result = await kit.fetch(kit.source(file, { checksums: [], expectedBytes: null }));
+    expect(result.checksum.level).toBe('none');
+  });
+});
+
+it('F005 refuses an answer with both Content-Length and chunks', async () => {
+  const kit = await serve((request) =>
+    request.index === 0
+      ? {
+          headers: { 'content-length': String(file.length), 'transfer-encoding': 'chunked' },
+          body: chunked(file),
+        }
+      : honest(request, file),
+  );
+  await fetchExactly(kit);
+  expect(kit.notes[0]).toMatchObject({
+    reason: 'The answer has both Content-Length and Transfer-Encoding',
+  });
+});
+
+describe('F006 a resume answered 200 with the whole file', () => {
+  it('is proven against the prefix, not appended', async () => {
+    const kit = await serve(
+      cutFirst(400_000, { ranges: false }, (request) => honest(request, file, { ranges: false })),
+    );
+    await fetchExactly(kit);
+    expect(kit.server.requests[1]?.isRanged).toBe(true);
+  });
+  it('brings the file anew where the prefix differs', async () => {
+    const kit = await serve(
+      cutFirst(400_000, {}, (request) => honest(request, other, { ranges: false })),
+    );
+    const result = await kit.fetch(kit.source(other));
+    expect((await kit.content(result)).equals(other)).toBe(true);
+    expect(kit.server.requests).toHaveLength(2);
+  });
+});
+
+describe('F007 a 206 that starts earlier than asked', () => {
+  const earlier = (body: Buffer): Script =>
+    cutFirst(400_000, { etag }, (request) => {
+      const start = request.from - 1000;
+      return honest({ ...request, from: Math.max(0, start) }, body, { etag });
+    });
+  it('is compared where it overlaps and written at its place', async () => {
+    await fetchExactly(await serve(earlier(file)));
+  });
+  it('is not glued when the overlap differs', async () => {
+    const damaged = Buffer.from(file);
+    damaged.fill(0, 399_100, 399_200);
+    const kit = await serve(
+      cutFirst(400_000, { etag }, (request) =>
+        request.index === 1
+          ? honest({ ...request, from: 399_000 }, damaged, { etag })
+          : honest(request, file, { etag }),
+      ),
+    );
+    await fetchExactly(kit);
+    expect(kit.server.requests[2]?.from).toBeLessThan(399_000);
+  });
+});
+
+describe('F008 a 206 that contradicts the question', () => {
+  it.each([
+    ['starts later', `bytes 400001-${file.length - 1}/${file.length}`],
+    ['is malformed', 'bytes=0-…'],
+    ['has another length than it says', `bytes 400000-400009/${file.length}`],
+  ])('%s: is refused and asked again', async (_, range) => {
+    const kit = await serve(
+      cutFirst(400_000, { etag }, (request) => {
+        const answer = honest(request, file, { etag });
+        return request.index === 1
+          ? { ...answer, headers: { ...answer.headers, 'content-range': range } }
+          : answer;
+      }),
+    );
+    await fetchExactly(kit);
+    expect(kit.server.requests).toHaveLength(3);
+  });
+  it('drops the part when the total is another one', async () => {
+    const longer = Buffer.concat([other, Buffer.from('!')]);
+    const kit = await serve(cutFirst(400_000, {}, (request) => honest(request, longer)));
+    const result = await kit.fetch(kit.source(longer));
+    expect((await kit.content(result)).equals(longer)).toBe(true);
+  });
+  it('tolerates an equals sign where the rest is clear', async () => {
+    const kit = await serve(
+      cutFirst(400_000, { etag }, (request) => {
+        const answer = honest(request, file, { etag });
+        const range = answer.headers['content-range']?.replace('bytes ', 'bytes=') ?? '';
+        return { ...answer, headers: { ...answer.headers, 'content-range': range } };
+      }),
+    );
+    await fetchExactly(kit);
+    expect(kit.server.requests).toHaveLength(2);
+  });
+});
+
+it('F009 a 416 because every byte is here already goes on to verification', async () => {
+  const whole = chunked(file).subarray(0, -5);
+  const kit = await serve(({ index }): Answer =>
+    index > 0
+      ? { status: 416, headers: { 'content-length': '0' } }
+      : { headers: { etag, 'transfer-encoding': 'chunked' }, body: whole, then: 'reset' },
+  );
+  const result = await fetchExactly(kit);
+  expect(result.bytesFetched).toBe(file.length);
+  expect(kit.server.requests[1]?.from).toBe(file.length);
+});
+
+describe('F010 the object changes between requests', () => {
+  it('drops the old part with a note and never glues', async () => {
+    const kit = await serve(
+      cutFirst(400_000, { etag }, (request) => honest(request, other, { etag: '"two"' })),
+    );
+    const result = await kit.fetch(kit.source(other));
+    expect((await kit.content(result)).equals(other)).toBe(true);
+    expect(kit.notes).toContainEqual(
+      expect.objectContaining({ type: 'retried', reason: expect.stringContaining('ETag') }),
+    );
+  });
+  it('gives up as SourceChanged when it never stops changing', async () => {
+    const kit = await serve((request) => {
+      const answer = honest({ ...request, isRanged: false }, file, { etag: `"${request.index}"` });
+      return { ...answer, body: answer.body.subarray(0, 200_000), then: 'reset' };
+    });
+    await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'SourceChanged' });
+  });
+  it('notices by Last-Modified too', async () => {
+    const dated = (day: number) => ({ 'last-modified': `0${day} Jan 2025` });
+    const kit = await serve(
+      cutFirst(400_000, { headers: dated(1) }, (request) =>
+        honest(request, other, { headers: dated(2) }),
+      ),
+    );
+    const result = await kit.fetch(kit.source(other));
+    expect((await kit.content(result)).equals(other)).toBe(true);
+  });
+});
+
+describe('F011 changed content of the same size, with nothing to tell by', () => {
+  it('is caught by the overlap', async () => {
+    const kit = await serve(cutFirst(400_000, {}, (request) => honest(request, other)));
+    const result = await kit.fetch(kit.source(other));
+    expect((await kit.content(result)).equals(other)).toBe(true);
+  });
+  it('is caught by the final digest where the overlap repeats', async () => {
+    const changed = Buffer.from(file);
+    changed.fill(7, 0, 1000);
+    const kit = await serve(cutFirst(400_000, {}, (request) => honest(request, changed)));
+    const result = await kit.fetch(kit.source(changed));
+    expect((await kit.content(result)).equals(changed)).toBe(true);
+  });
+});
+
+describe('F012 a page instead of the product', () => {
+  it.each([
+    ['HTML', 'text/html', page],
+    ['HTML under another name', 'application/zip', page],
+    ['XML', 'application/xml', '<?xml version="1.0"?><error>no</error>'],
+    ['JSON', 'application/json', '{"error":"no"}'],
+  ])('%s is refused and nothing of it kept', async (_, type, body) => {
+    const kit = await serve(() => ({
+      headers: { 'content-type': type, 'content-length': String(body.length) },
+      body,
+    }));
+    const failure = kit.fetch(kit.source(file));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+    const [part] = (await kit.listing()).filter((name) => name.startsWith('part.'));
+    expect(await readFile(join(kit.directory, part ?? ''))).toHaveLength(0);
+  });
+  it('is refused without a digest or a size to judge by', async () => {
+    const kit = await serve(() => ({ headers: { 'content-type': 'text/html' }, body: page }));
+    const failure = kit.fetch(kit.source(file, { checksums: [], expectedBytes: null }));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+  });
+  it('is the product when the digest says so, whatever the server calls it', async () => {
+    const orbit = Buffer.from('<?xml version="1.0"?><Earth_Explorer_File/>');
+    const kit = await serve((request) =>
+      honest(request, orbit, { headers: { 'content-type': 'application/zip' } }),
+    );
+    const result = await kit.fetch(kit.source(orbit));
+    expect(result).toMatchObject({ mediaType: 'application/xml', bytes: orbit.length });
+  });
+});
+
+it('F013 an error text at the tail of a cut body is rolled back', async () => {
+  const error = Buffer.from('HTTP 500 upstream said no');
+  const kit = await serve((request) => {
+    const answer = honest(request, file);
+    if (request.index > 0) return answer;
+    return { ...answer, body: Buffer.concat([file.subarray(0, 400_000), error]), then: 'reset' };
+  });
+  await fetchExactly(kit);
+  expect(kit.server.requests.at(-1)?.from).toBeGreaterThan(200_000);
+});
+
+it('F014 a 202 is not the product', async () => {
+  const kit = await serve(() => ({ status: 202, headers: { 'content-length': '0' } }));
+  const failure = kit.fetch(kit.source(file));
+  await expect(failure).rejects.toMatchObject({ code: 'SourceUnavailable' });
+});
+
+it.each([204, 200])('F015 a %i with no bytes is tried again', async (status) => {
+  const kit = await serve((request) =>
+    request.index === 0 ? { status, headers: { 'content-length': '0' } } : honest(request, file),
+  );
+  await fetchExactly(kit);
+});
+
+it('F016 a drip is a stall', async () => {
+  const kit = await serve((request) => {
+    const answer = honest(request, file, { etag });
+    return request.index === 0 ? { ...answer, sliceBytes: 1, everyMs: 20 } : answer;
+  });
+  const limits = { idleMs: 10_000, floorMs: 200, floorBytesPerSecond: 1000 };
+  const result = await kit.fetch(kit.source(file), { limits });
+  expect((await kit.content(result)).equals(file)).toBe(true);
+  expect(kit.notes[0]).toMatchObject({ reason: expect.stringMatching(/sent \d+ bytes in 200 ms/) });
+});
+
+describe('F017 a server that stops in the middle', () => {
+  it('of accepting: after the connection', async () => {
+    const kit = await serve((request) =>
+      request.index === 0 ? { silent: true } : honest(request, file),
+    );
+    await fetchExactly(kit);
+    expect(kit.notes[0]).toMatchObject({ reason: expect.stringContaining('did not answer') });
+  });
+  it('of the body: falls silent', async () => {
+    const kit = await serve((request) => {
+      const answer = honest(request, file, { etag });
+      return request.index === 0
+        ? { ...answer, body: answer.body.subarray(0, 300_000), then: 'hang' }
+        : answer;
+    });
+    await fetchExactly(kit);
+    expect(kit.server.requests[1]?.from).toBe(300_000);
+  });
+});
+
+it('F019 refuses a body that a proxy has compressed', async () => {
+  const body = gzipSync(file);
+  const kit = await serve(() => ({
+    headers: { 'content-encoding': 'gzip', 'content-length': String(body.length) },
+    body,
+  }));
+  const failure = kit.fetch(kit.source(file));
+  await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+});
+
+describe('F020 endless heads and redirects', () => {
+  it('bounds the headers', async () => {
+    const kit = await serve(() => ({ headers: { cookie: 'x'.repeat(1_000_000) } }));
+    const failure = kit.fetch(kit.source(file));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+  });
+  it('bounds the redirects', async () => {
+    const kit = await serve(({ index }) => ({ status: 302, headers: { location: `/${index}` } }));
+    const failure = kit.fetch(kit.source(file));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+    expect(kit.server.requests).toHaveLength(11);
+  });
+  it('sees a circle', async () => {
+    const kit = await serve(({ path }) => ({
+      status: 302,
+      headers: { location: path === '/file' ? '/b' : '/file' },
+    }));
+    const failure = kit.fetch(kit.source(file));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+    expect(kit.server.requests).toHaveLength(2);
+  });
+});
+
+it('F021 outlives a burst of server errors', async () => {
+  const statuses = [500, 502, 503, 504];
+  const kit = await serve((request) => {
+    const status = statuses[request.index];
+    return status ? { status, headers: { 'content-length': '0' } } : honest(request, file);
+  });
+  await fetchExactly(kit);
+  expect(kit.notes).toHaveLength(4);
+});
+
+it('F021 gives up when nothing new comes', async () => {
+  const kit = await serve(() => ({ status: 500, headers: { 'content-length': '0' } }));
+  const failure = kit.fetch(kit.source(file));
+  await expect(failure).rejects.toMatchObject({ code: 'SourceUnavailable' });
+  expect(kit.server.requests).toHaveLength(5);
+});
+
+it('F022 a connection reset before the head is tried again', async () => {
+  const kit = await serve((request) =>
+    request.index === 0
+      ? { status: 200, headers: {}, then: 'reset', silent: false, body: '' }
+      : honest(request, file),
+  );
+  await fetchExactly(kit);
+});
+
+it('F023 names the host that cannot be reached', async () => {
+  const kit = await serve(() => ({}));
+  await kit.server.close();
+  const failure = kit.fetch(kit.source(file));
+  await expect(failure).rejects.toThrow(kit.server.host);
+});
+
+it('F030 a 404 or 410 is gone', async () => {
+  const kit = await serve(({ index }) => ({
+    status: index === 0 ? 404 : 410,
+    headers: { 'content-length': '0' },
+  }));
+  for (let i = 0; i < 2; i++)
+    await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'SourceGone' });
+  expect(kit.server.requests).toHaveLength(2);
 });

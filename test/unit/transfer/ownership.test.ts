@@ -1,0 +1,146 @@
+/** One owner at a time (F071, F083), and stopping when told (F084, F087). */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { ServiceError } from '../../../src/jobs/error-codes.js';
+import { honest, type Script } from '../../support/lying-server.js';
+import { bytesOf, createKit, type Kit } from '../../support/transfer-kit.js';
+
+const file = bytesOf(700_000);
+const other = bytesOf(700_000, 2);
+const etag = '"one"';
+let kit: Kit | undefined;
+afterEach(async () => {
+  await kit?.close();
+  kit = undefined;
+});
+
+async function serve(script: Script): Promise<Kit> {
+  kit = await createKit(script);
+  return kit;
+}
+
+/** Serves slowly at first, so that something is under way; resolves `started` when bytes are durable. */
+function underWay(kit: Kit, changes: Parameters<Kit['fetch']>[1] = {}) {
+  let start = () => undefined as void;
+  const started = new Promise<void>((resolve) => (start = resolve));
+  const outcome = kit
+    .fetch(kit.source(file), {
+      onProgress: ({ bytes }) => bytes > 0 && start(),
+      ...changes,
+    })
+    .catch((error: unknown) => error);
+  return { started, outcome };
+}
+
+const slowFirst: Script = (request) => {
+  const answer = honest(request, file, { etag });
+  return request.index === 0 ? { ...answer, sliceBytes: 10_000, everyMs: 10 } : answer;
+};
+
+it('F083 the later of two transfers wins, the earlier stops, and no bytes mix', async () => {
+  const kit = await serve(slowFirst);
+  const first = underWay(kit);
+  await first.started;
+  const result = await kit.fetch(kit.source(file));
+  expect((await kit.content(result)).equals(file)).toBe(true);
+  expect(await first.outcome).toMatchObject({ code: 'Interrupted' });
+  expect((await kit.content(result)).equals(file)).toBe(true);
+  expect(kit.server.bytesSent()).toBeLessThan(2 * file.length);
+});
+
+it('F083 an earlier transfer that fetches other bytes does not spoil the later one', async () => {
+  const kit = await serve((request) =>
+    request.index === 0
+      ? { ...honest(request, other), sliceBytes: 10_000, everyMs: 10 }
+      : honest(request, file),
+  );
+  const first = underWay(kit);
+  await first.started;
+  const result = await kit.fetch(kit.source(file));
+  await first.outcome;
+  expect((await kit.content(result)).equals(file)).toBe(true);
+});
+
+it('F083 leaves nothing behind but the winner’s files', async () => {
+  const kit = await serve(slowFirst);
+  const first = underWay(kit);
+  await first.started;
+  await kit.fetch(kit.source(file));
+  await first.outcome;
+  expect(await kit.listing()).toEqual(['journal', 'owner', 'verified']);
+});
+
+it('goes on in place where the earlier owner is proven dead', async () => {
+  const kit = await serve(slowFirst);
+  const stop = new AbortController();
+  const first = underWay(kit, { signal: stop.signal });
+  await first.started;
+  stop.abort();
+  await first.outcome;
+  const path = join(kit.directory, 'owner');
+  const record = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+  await writeFile(path, JSON.stringify({ ...record, released: false, pid: 2 ** 22 + 1 }));
+  const before = await kit.listing();
+  const again = underWay(kit);
+  await again.started;
+  expect((await kit.listing()).filter((name) => name.startsWith('part.'))).toEqual(
+    before.filter((name) => name.startsWith('part.')),
+  );
+  await again.outcome;
+});
+
+it('F087 an abort stops at once, keeps what came, and the next call goes on', async () => {
+  const kit = await serve(slowFirst);
+  const stop = new AbortController();
+  const first = underWay(kit, { signal: stop.signal });
+  await first.started;
+  const atMs = performance.now();
+  stop.abort();
+  expect(await first.outcome).toMatchObject({ code: 'Cancelled' });
+  expect(performance.now() - atMs).toBeLessThan(1000);
+  const result = await kit.fetch(kit.source(file));
+  expect(result.resumedFrom).toBeGreaterThan(0);
+  expect(result.bytesFetched).toBe(file.length - result.resumedFrom);
+});
+
+it('F084 throws the signal’s reason where that is an error of ours', async () => {
+  const kit = await serve(slowFirst);
+  const stop = new AbortController();
+  const first = underWay(kit, { signal: stop.signal });
+  await first.started;
+  const reason = new ServiceError('Interrupted', 'The worker is stopping');
+  stop.abort(reason);
+  expect(await first.outcome).toBe(reason);
+});
+
+it('asks nobody when it is aborted from the start', async () => {
+  const kit = await serve(slowFirst);
+  const failure = kit.fetch(kit.source(file), { signal: AbortSignal.abort() });
+  await expect(failure).rejects.toMatchObject({ code: 'Cancelled' });
+  expect(kit.server.requests).toHaveLength(0);
+});
+
+it('an abort during a wait between tries ends the wait', async () => {
+  const kit = await serve(() => ({
+    status: 503,
+    headers: { 'content-length': '0', 'retry-after': '5' },
+  }));
+  const stop = new AbortController();
+  const failure = kit.fetch(kit.source(file), {
+    signal: stop.signal,
+    onNote: () => stop.abort(),
+  });
+  await expect(failure).rejects.toMatchObject({ code: 'Cancelled' });
+});
+
+it('tells durable bytes in order, a few times a second', async () => {
+  const kit = await serve(slowFirst);
+  const told: number[] = [];
+  const startMs = performance.now();
+  await kit.fetch(kit.source(file), { onProgress: ({ bytes }) => told.push(bytes) });
+  const seconds = (performance.now() - startMs) / 1000;
+  expect(told).toEqual([...told].sort((a, b) => a - b));
+  expect(told.at(-1)).toBe(file.length);
+  expect(told.length).toBeLessThanOrEqual(4 * seconds + 3);
+});
