@@ -45,7 +45,7 @@ export interface SupervisedProcess {
   kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
 }
 
-/** A program whose parent died has this long to end. */
+/** A program whose parent died, or that has not answered yet, has this long to end. */
 export const ORPHAN_GRACE_MS = 1_000;
 
 const KEEPER = `
@@ -82,6 +82,8 @@ interface Run {
   /** How it ended, once it has. */
   ended: Promise<string>;
   hasEnded: boolean;
+  /** It has answered: from then on it gets its whole grace. */
+  hasAnswered: boolean;
 }
 
 export function supervise(spec: ProcessSpec, say: (line: string) => void): SupervisedProcess {
@@ -100,6 +102,7 @@ export function supervise(spec: ProcessSpec, say: (line: string) => void): Super
     pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     if (stopping || run) return;
     run = launch(spec);
+    void untilReady(spec, run).catch(() => {});
     void watch(run);
   };
 
@@ -157,6 +160,7 @@ function launch(spec: ProcessSpec): Run {
     pid: null,
     startedMs: Date.now(),
     hasEnded: false,
+    hasAnswered: false,
     ended: new Promise((resolve) => {
       keeper.once('error', (error) => resolve(`could not be started (${error.message})`));
       keeper.once('exit', (code, signal) => resolve(describeEnd(code, signal)));
@@ -177,7 +181,10 @@ async function untilReady(spec: ProcessSpec, run: Run): Promise<void> {
   const deadlineMs = Date.now() + spec.readyTimeoutMs;
   while (Date.now() < deadlineMs) {
     if (run.hasEnded) throw await notStarted(spec, `${spec.name} ${await run.ended}`);
-    if (run.pid !== null && (await spec.isReady(run.pid).catch(() => false))) return;
+    if (run.pid !== null && (await spec.isReady(run.pid).catch(() => false))) {
+      run.hasAnswered = true;
+      return;
+    }
     await sleep(50);
   }
   throw await notStarted(
@@ -198,9 +205,12 @@ async function notStarted(spec: ProcessSpec, message: string): Promise<CommandEr
   );
 }
 
-/** A line tells the keeper, which gives the program its grace. We wait a little longer, then take the whole group. */
+/**
+ * A line tells the keeper, which gives the program its grace. We wait a little longer, then take the whole group. A
+ * program that is still starting has nothing to put in order, and mongod hangs when TERM reaches it then: short grace.
+ */
 async function end(spec: ProcessSpec, run: Run): Promise<void> {
-  run.keeper.stdin?.end('stop\n');
+  run.keeper.stdin?.end(run.hasAnswered ? 'stop\n' : '');
   const timer = setTimeout(() => killGroup(run), spec.graceMs + 2_000);
   await run.ended;
   clearTimeout(timer);

@@ -165,6 +165,7 @@ function figuresLine(figures: Figures, state: State): string {
 
 function foot(state: State, paint: Paint, columns: number): string[] {
   const { figures } = state;
+  const width = Math.max(10, columns - BAR_WIDTH - 6);
   const fetching = [...state.fetching.values()];
   const shown = fetching.slice(0, SHOWN_PRODUCTS).map(({ name, sizeBytes }) => {
     const size = sizeBytes === null ? '' : `  ${bytes(sizeBytes)}`;
@@ -177,8 +178,8 @@ function foot(state: State, paint: Paint, columns: number): string[] {
   const productsLine = `${String(state.done + state.failed).padStart(3)} of ${state.total ?? '?'} products`;
   return [
     ...shown,
-    `  ${bar(productShare, paint)} ${shorten(productsLine, columns - BAR_WIDTH - 6)}`,
-    `  ${bar(share, paint)} ${shorten(figures ? figuresLine(figures, { ...state, total: null }) : 'searching', columns - BAR_WIDTH - 6)}`,
+    `  ${bar(productShare, paint)} ${shorten(productsLine, width)}`,
+    `  ${bar(share, paint)} ${shorten(figures ? figuresLine(figures, { ...state, total: null }) : 'searching', width)}`,
   ];
 }
 
