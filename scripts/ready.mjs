@@ -1,6 +1,6 @@
 // Makes a checkout ready to run: right Node, dependencies installed, product built. Says what it does while it does it,
 // does nothing when nothing is needed, and ends non-zero with a next step otherwise. Needs nothing but Node.
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -59,11 +59,15 @@ async function install(say) {
   return 0;
 }
 
-/** npm writes this file last; it is younger than a lock file that it was made from. */
+/** npm's own list of what lies in node_modules, written last, holds every package of the lock file in its version. */
 function installedByHand() {
   const made = join(root, 'node_modules/.package-lock.json');
-  return (
-    existsSync(made) && statSync(made).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
+  if (!existsSync(made)) return false;
+  const packages = (file) => JSON.parse(readFileSync(file, 'utf8')).packages;
+  const installed = packages(made);
+  return Object.entries(packages(join(root, 'package-lock.json'))).every(
+    ([path, { version, optional }]) =>
+      path === '' || installed[path]?.version === version || (optional && !installed[path]),
   );
 }
 
