@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MongoClient, type Document } from 'mongodb';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { planList } from '../../src/mirror/listing.js';
 import type { FeedItem, JobFilter, JobSort, Mirror } from '../../src/mirror/mirror.js';
 import { createMongoStore, jobIndexes } from '../../src/mirror/mongo/connection.js';
@@ -23,6 +23,20 @@ afterAll(async () => {
   await client?.close();
   await mongod?.close();
 });
+
+/** A server for one test, gone after it however it ends. */
+async function ownMongod(options: { standalone?: boolean } = {}): Promise<TestMongod> {
+  const own = await startMongod(options);
+  onTestFinished(() => own.close());
+  return own;
+}
+
+/** A fresh mirror for one test, gone after it however it ends. */
+async function createForTest(): Promise<MongoHarness> {
+  const harness = await create();
+  onTestFinished(() => harness.close());
+  return harness;
+}
 
 interface MongoHarness extends MirrorHarness {
   database: string;
@@ -80,7 +94,7 @@ describe.skipIf(mongodMissing)('MongoDB mirror', () => {
   const sorts: JobSort[] = ['created_at', '-created_at', 'updated_at', '-updated_at'];
 
   it('F103 reads every filter and sort from an index, unsorted, also behind a cursor', async () => {
-    const { database, mirror, close } = await create();
+    const { database, mirror } = await createForTest();
     await Promise.all(Array.from({ length: 30 }, () => mirror.apply(queued(header()))));
     const store = createMongoStore({ uri: mongod.uri, database });
     const existing = await store.use(() => store.jobs.indexes());
@@ -100,21 +114,19 @@ describe.skipIf(mongodMissing)('MongoDB mirror', () => {
           expect(stages).not.toContain('SORT');
         }
     await store.client.close();
-    await close();
   });
 
   it('passes on no secret of its address', async () => {
-    const { unreachable, close } = await create();
+    const { unreachable } = await createForTest();
     const down = await unreachable();
     const error: unknown = await down.head().catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'StoreUnavailable' });
     expect(`${String(error)} ${JSON.stringify(error)}`).not.toContain('canary-secret');
     await down.close();
-    await close();
   });
 
   it('says that a server must be a replica set when it is not', async () => {
-    const standalone = await startMongod({ standalone: true });
+    const standalone = await ownMongod({ standalone: true });
     const mirror = createMongoMirror({ uri: standalone.uri, database: 'nimbus' });
     await expect(mirror.apply(queued(header()))).rejects.toThrow(/replica set/);
     await expect(mirror.follow(() => {}, new AbortController().signal)).rejects.toMatchObject({
@@ -122,11 +134,10 @@ describe.skipIf(mongodMissing)('MongoDB mirror', () => {
       message: expect.stringMatching(/replica set/) as string,
     });
     await mirror.close();
-    await standalone.close();
   });
 
   it('serves all followers of one instance by one change stream', async () => {
-    const { mirror, close } = await create();
+    const { mirror } = await createForTest();
     const leave = new AbortController();
     for (let index = 0; index < 5; index++) await mirror.follow(() => {}, leave.signal);
     const streams = async () => {
@@ -141,12 +152,11 @@ describe.skipIf(mongodMissing)('MongoDB mirror', () => {
     expect(await streams()).toBe(1);
     leave.abort();
     await expect.poll(streams).toBe(0);
-    await close();
   });
 
   // The machine may be busy with other tests: one good run shows it.
   it('takes 150 submitted jobs a second and more, eight at a time', { retry: 3 }, async () => {
-    const { mirror, close } = await create();
+    const { mirror } = await createForTest();
     await mirror.prepare();
     const started = performance.now();
     let left = 300;
@@ -155,11 +165,10 @@ describe.skipIf(mongodMissing)('MongoDB mirror', () => {
     };
     await Promise.all(Array.from({ length: 8 }, submit));
     expect(performance.now() - started).toBeLessThan(2_000);
-    await close();
   });
 
   it('F102 refuses what no document can hold, and stores its neighbours', async () => {
-    const { mirror, close } = await create();
+    const { mirror } = await createForTest();
     const [good, bad] = [header(), header()];
     const tooBig = event(bad.job_id, 1, 'job.queued', { text: 'x'.repeat(17 * 1024 * 1024) });
     const [stored, refused] = await Promise.allSettled([
@@ -168,7 +177,6 @@ describe.skipIf(mongodMissing)('MongoDB mirror', () => {
     ]);
     expect(stored.status).toBe('fulfilled');
     expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'InvalidInput' } });
-    await close();
   });
 });
 
@@ -176,7 +184,7 @@ describe.skipIf(mongodMissing ?? (process.env['NIMBUS_TEST_MONGODB_URI'] ? 'not 
   'MongoDB mirror, when its server dies',
   () => {
     it('F080 starts without it, outlives its loss, and announces a gap to followers', async () => {
-      const own = await startMongod();
+      const own = await ownMongod();
       const server = own.process!;
       await server.kill('SIGKILL');
       const mirror = createMongoMirror({ uri: own.uri, database: 'nimbus' });
@@ -211,11 +219,10 @@ describe.skipIf(mongodMissing ?? (process.env['NIMBUS_TEST_MONGODB_URI'] ? 'not 
       await expect.poll(() => items.map(({ kind }) => kind)).toEqual(['gap', 'event', 'progress']);
       expect(await mirror.head()).toMatchObject({ seq: 2 });
       await mirror.close();
-      await own.close();
     });
 
     it('F080 misses nothing that another process wrote while its own stream was cut', async () => {
-      const own = await startMongod();
+      const own = await ownMongod();
       const server = own.process!;
       const [mirror, other] = [0, 1].map(() =>
         createMongoMirror({ uri: own.uri, database: 'nimbus' }),
@@ -232,11 +239,10 @@ describe.skipIf(mongodMissing ?? (process.env['NIMBUS_TEST_MONGODB_URI'] ? 'not 
         .toBe(1);
       expect(items.map(({ kind }) => kind)).toEqual(['gap', 'event']);
       await Promise.all([mirror.close(), other.close()]);
-      await own.close();
     });
 
     it('answers StoreUnavailable while its server hangs, and goes on when it wakes', async () => {
-      const own = await startMongod();
+      const own = await ownMongod();
       const mirror = createMongoMirror({ uri: own.uri, database: 'nimbus' });
       const of = header();
       await mirror.apply(queued(of));
@@ -257,7 +263,6 @@ describe.skipIf(mongodMissing ?? (process.env['NIMBUS_TEST_MONGODB_URI'] ? 'not 
         )
         .toBe('up');
       await mirror.close();
-      await own.close();
     });
   },
 );
