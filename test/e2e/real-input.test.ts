@@ -48,9 +48,7 @@ describe.skipIf(!hasShared)('the main job on real input', () => {
     const stored = readFileSync(join(product.dataDir, path));
     expect(stored.equals(copernicus.bytes)).toBe(true);
 
-    const manifest = JSON.parse(
-      readFileSync(join(product.dataDir, result.manifest!), 'utf8'),
-    );
+    const manifest = JSON.parse(readFileSync(join(product.dataDir, result.manifest!), 'utf8'));
     const asset = manifest.features[0].assets[copernicus.product.name];
     expect(asset['nimbus:level']).toBe('provider');
     expect(asset['nimbus:checksums']).toMatchObject({
