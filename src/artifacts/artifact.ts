@@ -8,8 +8,12 @@ export function toArtifact(
   folders: readonly string[],
   fileName: string,
 ): Artifact {
+  return artifactAt([...folders.map(safeFolder), fileName].join('/'), transfer);
+}
+
+export function artifactAt(path: string, transfer: TransferResult): Artifact {
   return {
-    path: [...folders.map(safeFolder), fileName].join('/'),
+    path,
     bytes: transfer.bytes,
     checksum: transfer.checksum,
     digests: transfer.digests,

@@ -14,7 +14,7 @@ import type { ArtifactStore } from '../artifact-store.js';
 import { syncFolder, writeDurably } from './durable.js';
 import { makeParents, placeFor, resolveFile, safeSegments } from './paths.js';
 import { publishFile } from './publish.js';
-import { sweepFolder, type SweepResult } from './sweep.js';
+import { sweepFolder } from './sweep.js';
 
 export interface LocalStoreOptions {
   /** Absolute, or relative to the working directory. */
@@ -22,14 +22,6 @@ export interface LocalStoreOptions {
 }
 
 export interface LocalStore extends ArtifactStore {
-  /**
-   * Removes partial directories and temporary files that were not touched for `olderThanMs` and that `isOwned` (given the
-   * absolute directory, as `partialDirectory` names it) does not claim.
-   */
-  sweep: (
-    olderThanMs: number,
-    isOwned: (directory: string) => boolean | Promise<boolean>,
-  ) => Promise<SweepResult>;
   /** Ends the thread that checks digests. */
   close: () => Promise<void>;
 }

@@ -7,6 +7,7 @@ import { ServiceError } from '../../jobs/error-codes.js';
 import type { Artifact } from '../../jobs/product.js';
 import { errnoOf, hashFile, stored, type HashPool } from '../../transfer/index.js';
 import type { TransferResult } from '../../transfer/transfer.js';
+import { artifactAt } from '../artifact.js';
 import { syncFile, syncFolder } from './durable.js';
 import { makeParents, placeFor } from './paths.js';
 
@@ -31,13 +32,7 @@ export async function publishFile(
     );
   }
   for (const folder of folders.reverse()) await syncFolder(folder);
-  return {
-    path: finalPath,
-    bytes: transfer.bytes,
-    checksum: transfer.checksum,
-    digests: transfer.digests,
-    media_type: transfer.mediaType,
-  };
+  return artifactAt(finalPath, transfer);
 }
 
 /** False when the name is taken. Where links are not to be had, looks first and then renames. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { link, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { nodeFiles, type FileHandleLike, type Files } from '../../../src/transfer/files.js';
+import { nodeFiles, type Files } from '../../../src/transfer/files.js';
 import { honest, type Script } from '../../support/lying-server.js';
 import { bytesOf, createKit, type Kit } from '../../support/transfer-kit.js';
 
@@ -53,7 +53,7 @@ function failing(
             return (value as (...all: unknown[]) => unknown).apply(target, args);
           };
         },
-      }) as FileHandleLike;
+      });
     },
     async rename(from, to) {
       if (operation === 'rename') strike(to);
@@ -107,7 +107,7 @@ it('F067 goes on after a short write', async () => {
           fd: handle.fd,
           write: (bytes, offset, length, at) =>
             handle.write(bytes, offset, Math.min(length, 1000), at),
-        } as FileHandleLike,
+        },
         data,
         position,
       ),
@@ -126,7 +126,7 @@ async function halfway(kit: Kit): Promise<{ part: string }> {
 const halfThenAll: Script = (request) => {
   const answer = honest(request, file, { etag });
   return request.index === 0
-    ? { ...answer, body: answer.body.subarray(0, 400_000), then: 'reset' }
+    ? { ...answer, body: answer.body.subarray(0, 400_000), then: 'end' }
     : answer;
 };
 

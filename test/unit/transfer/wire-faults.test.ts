@@ -35,7 +35,7 @@ function cutFirst(cutAt: number, options: Parameters<typeof honest>[2], later: S
   return (request) => {
     if (request.index > 0) return later(request);
     const answer = honest(request, file, options);
-    return { ...answer, body: answer.body.subarray(0, cutAt), then: 'reset' };
+    return { ...answer, body: answer.body.subarray(0, cutAt), then: 'end' };
   };
 }
 
@@ -256,7 +256,7 @@ it('F009 a 416 because every byte is here already goes on to verification', asyn
   const kit = await serve(({ index }): Answer =>
     index > 0
       ? { status: 416, headers: { 'content-length': '0' } }
-      : { headers: { etag, 'transfer-encoding': 'chunked' }, body: whole, then: 'reset' },
+      : { headers: { etag, 'transfer-encoding': 'chunked' }, body: whole, then: 'end' },
   );
   const result = await fetchExactly(kit);
   expect(result.bytesFetched).toBe(file.length);
@@ -277,7 +277,7 @@ describe('F010 the object changes between requests', () => {
   it('gives up as SourceChanged when it never stops changing', async () => {
     const kit = await serve((request) => {
       const answer = honest({ ...request, isRanged: false }, file, { etag: `"${request.index}"` });
-      return { ...answer, body: answer.body.subarray(0, 200_000), then: 'reset' };
+      return { ...answer, body: answer.body.subarray(0, 200_000), then: 'end' };
     });
     await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'SourceChanged' });
   });
@@ -344,7 +344,7 @@ it('F013 an error text at the tail of a cut body is rolled back', async () => {
   const kit = await serve((request) => {
     const answer = honest(request, file);
     if (request.index > 0) return answer;
-    return { ...answer, body: Buffer.concat([file.subarray(0, 400_000), error]), then: 'reset' };
+    return { ...answer, body: Buffer.concat([file.subarray(0, 400_000), error]), then: 'end' };
   });
   await fetchExactly(kit);
   expect(kit.server.requests.at(-1)?.from).toBeGreaterThan(200_000);

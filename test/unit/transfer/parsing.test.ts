@@ -1,0 +1,256 @@
+/** The pure parts: heads, ranges, waits, chunks, names, media types, archives. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { algorithmsToCompute, usableChecksums } from '../../../src/transfer/checksums.js';
+import { dispositionName, sanitiseFileName } from '../../../src/transfer/file-name.js';
+import type { FileHandleLike } from '../../../src/transfer/files.js';
+import { zipFault } from '../../../src/transfer/archive.js';
+import { ChunkedDecoder } from '../../../src/transfer/http/chunked.js';
+import {
+  framingOf,
+  parseContentRange,
+  parseHead,
+  parseRetryAfter,
+  parseUnsatisfiedRange,
+  strongEtag,
+} from '../../../src/transfer/http/headers.js';
+import { backoffMs } from '../../../src/transfer/limits.js';
+import { mediaTypeOf } from '../../../src/transfer/media-type.js';
+import { chunked } from '../../support/lying-server.js';
+import { bytesOf } from '../../support/transfer-kit.js';
+import { storedZip } from '../../support/zip.js';
+
+describe('a head', () => {
+  it('is read with lower-case names and joined repeats', () => {
+    expect(parseHead('HTTP/1.1 200 OK\r\nA: 1\r\nb:2 \r\na:  3')).toEqual({
+      status: 200,
+      headers: { a: '1, 3', b: '2' },
+    });
+  });
+  it.each([
+    'HTTP/2 200',
+    'ICY 200 OK',
+    'HTTP/1.1 099 x',
+    'HTTP/1.1 200 OK\r\n folded: 1',
+    'HTTP/1.1 200 OK\r\nno colon',
+  ])('is refused: %j', (text) => expect(() => parseHead(text)).toThrow());
+  it('makes nothing of __proto__', () => {
+    const { headers } = parseHead('HTTP/1.1 200 OK\r\n__proto__: x');
+    expect(Object.getPrototypeOf(headers)).toBeNull();
+  });
+});
+
+describe('where a body ends', () => {
+  const framing = (headers: Record<string, string>, status = 200) => framingOf({ status, headers });
+  it('by length, chunks, or the connection', () => {
+    expect(framing({ 'content-length': '5' })).toEqual({ kind: 'length', bytes: 5 });
+    expect(framing({ 'content-length': '5, 5' })).toEqual({ kind: 'length', bytes: 5 });
+    expect(framing({ 'transfer-encoding': 'Chunked' })).toEqual({ kind: 'chunked' });
+    expect(framing({})).toEqual({ kind: 'close' });
+    expect(framing({}, 204)).toEqual({ kind: 'length', bytes: 0 });
+  });
+  it.each([
+    { 'content-length': '5', 'transfer-encoding': 'chunked' },
+    { 'content-length': '5, 6' },
+    { 'content-length': '-5' },
+    { 'content-length': '1e3' },
+    { 'content-length': '' },
+    { 'transfer-encoding': 'gzip, chunked' },
+  ])('is refused: %j', (headers) => expect(() => framing(headers as never)).toThrow());
+});
+
+describe('a Content-Range', () => {
+  it.each([
+    ['bytes 0-9/100', { start: 0, end: 10, total: 100 }],
+    ['bytes=0-9/100', { start: 0, end: 10, total: 100 }],
+    ['bytes 90-99/*', { start: 90, end: 100, total: null }],
+    ['bytes 0-…', null],
+    ['bytes 9-0/100', null],
+    ['bytes 90-100/100', null],
+    ['items 0-9/100', null],
+    [undefined, null],
+  ])('%s', (value, range) => expect(parseContentRange(value)).toEqual(range));
+  it('of a 416 states the total', () => {
+    expect(parseUnsatisfiedRange('bytes */100')).toBe(100);
+    expect(parseUnsatisfiedRange('bytes 0-9/100')).toBeNull();
+  });
+});
+
+it('only a strong ETag pins', () => {
+  expect(strongEtag({ etag: '"a"' })).toBe('"a"');
+  for (const etag of ['W/"a"', 'a', '"a', '']) expect(strongEtag({ etag })).toBeNull();
+  expect(strongEtag({})).toBeNull();
+});
+
+describe('Retry-After', () => {
+  const nowMs = Date.parse('2025-01-01T00:00:00Z');
+  it.each([
+    ['5', { given: true, waitMs: 5000, clamped: false }],
+    ['Wed, 01 Jan 2025 00:01:00 GMT', { given: true, waitMs: 60_000, clamped: false }],
+    ['999999999999', { given: true, waitMs: 3_600_000, clamped: true }],
+    ['-1', { given: false }],
+    ['Wed, 01 Jan 2020 00:00:00 GMT', { given: false }],
+    ['soon', { given: false }],
+    ['', { given: false }],
+    [undefined, { given: false }],
+  ])('%s', (value, expected) => expect(parseRetryAfter(value, 3_600_000, nowMs)).toEqual(expected));
+});
+
+it('backs off with jitter under a ceiling that doubles', () => {
+  const backoff = { baseMs: 100, maxMs: 1000 };
+  for (let failures = 1; failures < 10; failures++)
+    expect(backoffMs(failures, backoff)).toBeLessThanOrEqual(
+      Math.min(1000, 100 * 2 ** (failures - 1)),
+    );
+});
+
+describe('a chunked body', () => {
+  it('comes out the same however it is cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { maxLength: 5 }),
+        fc.integer({ min: 1, max: 20 }),
+        (parts, cut) => {
+          const coded = Buffer.concat([
+            chunked(...parts.map((part) => Buffer.from(part))),
+            Buffer.from('excess'),
+          ]);
+          const decoder = new ChunkedDecoder();
+          const out: Buffer[] = [];
+          let used = 0;
+          for (let at = 0; at < coded.length && !decoder.done; at += cut)
+            used += decoder.decode(coded.subarray(at, at + cut), (part) =>
+              out.push(Buffer.from(part)),
+            );
+          expect(decoder.done).toBe(true);
+          expect(used).toBe(coded.length - 'excess'.length);
+          expect(Buffer.concat(out)).toEqual(Buffer.concat(parts));
+        },
+      ),
+    );
+  });
+  it.each(['zz\r\n', '-1\r\n', '5\r\nhelloX\r\n', 'f'.repeat(20) + '\r\n', 'x'.repeat(9000)])(
+    'is refused: %j',
+    (text) =>
+      expect(() => new ChunkedDecoder().decode(Buffer.from(text), () => undefined)).toThrow(),
+  );
+});
+
+describe('F033 a file name from a stranger', () => {
+  it.each([
+    ['S2A_MSIL2A.SAFE.zip', 'S2A_MSIL2A.SAFE.zip'],
+    ['', 'fallback'],
+    ['..', 'fallback'],
+    ['...', 'fallback'],
+    ['../../etc/passwd', 'etc_passwd'],
+    ['/etc/passwd', 'etc_passwd'],
+    ['C:\\x\\y.zip', 'C__x_y.zip'],
+    ['.hidden', 'hidden'],
+    ['a\0b.zip', 'ab.zip'],
+    ['CON', '_CON'],
+    ['con.zip', '_con.zip'],
+    ['a\u202egpj.exe', 'agpj.exe'],
+    ['name.zip;', 'name.zip'],
+    ['a\r\nSet-Cookie: x', 'aSet-Cookie_ x'],
+    ['trailing. ', 'trailing'],
+    ['é.zip', 'é.zip'],
+  ])('%j becomes %j', (name, clean) => expect(sanitiseFileName(name, 'fallback')).toBe(clean));
+  it('of 300 characters keeps its ending', () => {
+    const name = sanitiseFileName(`${'ü'.repeat(300)}.zip`, 'fallback');
+    expect(name).toMatch(/^ü+\.zip$/);
+    expect(Buffer.byteLength(name)).toBeLessThanOrEqual(200);
+  });
+  it('is always one safe segment', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 400 }), (name) => {
+        const clean = sanitiseFileName(name, name);
+        expect(clean).not.toMatch(/^[.]|[/\\\0]|^$/);
+        expect(Buffer.byteLength(clean)).toBeLessThanOrEqual(201);
+      }),
+    );
+  });
+});
+
+describe('a Content-Disposition', () => {
+  it.each([
+    ['attachment; filename=A.SAFE.zip', 'A.SAFE.zip'],
+    ['attachment; filename="a \\"b\\".zip"', 'a "b".zip'],
+    ["attachment; filename=x.zip; filename*=UTF-8''%C3%A9.zip", 'é.zip'],
+    ["attachment; filename=x.zip; filename*=UTF-8''%ff", 'x.zip'],
+    ['attachment; filename=a.zip ;', 'a.zip'],
+    ['inline', null],
+    [null, null],
+  ])('%s', (value, name) => expect(dispositionName(value)).toBe(name));
+});
+
+describe('what bytes are', () => {
+  it.each([
+    ['PK\x03\x04', 'application/zip'],
+    ['\x1f\x8b', 'application/gzip'],
+    ['\x89HDF\r\n\x1a\n', 'application/x-hdf5'],
+    ['II*\0', 'image/tiff'],
+    ['<?xml version="1.0"?><a/>', 'application/xml'],
+    ['\n  <!DOCTYPE html>', 'text/html'],
+    ['<html lang=en>', 'text/html'],
+    ['<!-- x --> <HTML>', 'text/html'],
+    ['{"error":1}', 'application/json'],
+    ['[]', 'application/json'],
+    ['', 'application/octet-stream'],
+    ['nope', 'application/octet-stream'],
+  ])('%j is %s', (text, type) => expect(mediaTypeOf(Buffer.from(text, 'latin1'))).toBe(type));
+});
+
+describe('a zip', () => {
+  const zip = storedZip({ 'a.txt': bytesOf(1000), 'b/c.txt': bytesOf(2000, 2) });
+  const fault = (bytes: Buffer) => zipFault(inMemory(bytes), bytes.length);
+  it('is sound', async () => {
+    expect(await fault(zip)).toBeNull();
+    expect(await fault(storedZip({}))).toBeNull();
+  });
+  it('is sound with thousands of members', async () => {
+    const names = Array.from({ length: 5000 }, (_, i) => [
+      `folder/with/a/long/name/${i}.bin`,
+      Buffer.alloc(1),
+    ]);
+    expect(await fault(storedZip(Object.fromEntries(names)))).toBeNull();
+  });
+  it('cut anywhere is not', async () => {
+    for (let length = 0; length < zip.length; length += 7)
+      expect(await fault(zip.subarray(0, length))).not.toBeNull();
+  });
+  it('with a damaged directory is not', async () => {
+    for (const [from, what] of [
+      [22, 1],
+      [12, 2],
+      [10, 3],
+      [6, 4],
+    ] as const) {
+      const damaged = Buffer.from(zip);
+      damaged[damaged.length - from] = (damaged[damaged.length - from] ?? 0) ^ what;
+      if (from !== 22) expect(await fault(damaged)).not.toBeNull();
+    }
+  });
+});
+
+function inMemory(bytes: Buffer): FileHandleLike {
+  return {
+    read: async (memory: Uint8Array, offset: number, length: number, position: number) => ({
+      bytesRead: bytes.copy(memory, offset, position, position + length),
+    }),
+  } as unknown as FileHandleLike;
+}
+
+it('computes what is announced and asked for, else SHA-256', () => {
+  expect(algorithmsToCompute([])).toEqual(['sha256']);
+  expect(algorithmsToCompute([{ algorithm: 'md5', value: 'x' }], ['blake3'])).toEqual([
+    'blake3',
+    'md5',
+  ]);
+  expect(
+    usableChecksums([
+      { algorithm: 'md5', value: ' D41D8CD98F00B204E9800998ECF8427E ' },
+      { algorithm: 'md5', value: 'd41d8cd98f00b204e9800998ecf8427e' },
+      { algorithm: 'md5', value: null as never },
+    ]),
+  ).toEqual([{ algorithm: 'md5', value: 'd41d8cd98f00b204e9800998ecf8427e' }]);
+});
