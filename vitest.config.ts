@@ -1,13 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
-// unit and contract tests run from source, side by side; e2e and fault tests run the built product
-// as real processes, one file at a time, because they measure and kill things.
+// Unit tests run from source, side by side; then the contract suites against real servers; then the built product as
+// real processes, alone and one file at a time, because those tests measure and kill things.
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: 'unit',
+          sequence: { groupOrder: 0 },
           include: ['test/unit/**/*.test.ts'],
           testTimeout: 20_000,
         },
@@ -15,6 +16,7 @@ export default defineConfig({
       {
         test: {
           name: 'contract',
+          sequence: { groupOrder: 1 },
           include: ['test/contract/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -24,6 +26,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          sequence: { groupOrder: 2 },
           include: ['test/{workflow,replay,e2e,faults}/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 240_000,

@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Notes } from '../output/notes.js';
+import { plain } from '../output/text.js';
 import { hold } from './exclusive.js';
 
 export type Environment = Record<string, string | undefined>;
@@ -84,7 +85,7 @@ export async function obtain(
       return true;
     } catch (error) {
       abort.throwIfAborted();
-      notes.say(`  ${firstLine(error)}`);
+      notes.say(`  ${reasonOf(error)}`);
       return false;
     } finally {
       await rm(scratch, { recursive: true, force: true });
@@ -111,10 +112,12 @@ export async function step(
     const { stderr, code } = error as { stderr?: string; code?: unknown };
     if (code === 'ENOENT') throw new Error(`${command} is not installed`, { cause: error });
     const last = stderr?.trim().split('\n').at(-1);
-    throw new Error(`${command}: ${last || firstLine(error)}`, { cause: error });
+    throw new Error(`${command}: ${last || reasonOf(error)}`, { cause: error });
   }
 }
 
-export function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+/** An error's message on one line, not too long for a terminal. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return plain(text.replace(/\s+/g, ' ').trim()).slice(0, 300);
 }
