@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { readConfig } from '../../config.js';
+import { readConfig, variables } from '../../config.js';
 import type { Job } from '../../jobs/job.js';
 import type { SearchDownloadInput } from '../../jobs/request.js';
 import { createApiClient, type ApiClient } from '../client/api-client.js';
@@ -94,13 +94,15 @@ const kept = [
   'NIMBUS_LOG_LEVEL',
 ];
 
-/** Nothing of the user's product reaches the demo: only where Temporal and MongoDB are, if they were given. */
+/**
+ * Nothing of the user's product reaches the demo: only where Temporal and MongoDB are, if they were given. What must not
+ * reach it is set to nothing rather than left out, since the demo's processes read .env as well.
+ */
 function demoEnvironment(env: Environment, dataDir: string, apiPort: number): Environment {
-  const own = Object.entries(env).filter(
-    ([name]) => !name.startsWith('NIMBUS_') || kept.includes(name),
-  );
+  const dropped = Object.keys(variables).filter((name) => !kept.includes(name));
   return {
-    ...Object.fromEntries(own),
+    ...env,
+    ...Object.fromEntries(dropped.map((name) => [name, ''])),
     NIMBUS_DATA_DIR: dataDir,
     NIMBUS_API_PORT: String(apiPort),
     NIMBUS_MONGODB_DB: 'nimbus_demo',

@@ -87,6 +87,7 @@ export function temporalServer(options: {
       ...['server', 'start-dev', '--ip', '127.0.0.1', '--color', 'never'],
       ...['--port', String(ports.grpc), '--ui-port', String(ports.ui)],
       ...['--http-port', String(ports.http), '--metrics-port', String(ports.metrics)],
+      ...(env['TEMPORAL_NAMESPACE'] ? ['--namespace', env['TEMPORAL_NAMESPACE']] : []),
       ...['--db-filename', join(dataDir, 'temporal.db')],
       ...settings,
       ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL'],
