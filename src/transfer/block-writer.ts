@@ -15,6 +15,8 @@ const SLAB_BYTES = 256 * 1024;
 const MAX_SLABS = 4;
 /** What came is flushed at least this often, however little. */
 const FLUSH_MS = 400;
+/** The directory is looked at this often; should it be somebody else's by then, they have a file of their own. */
+const CHECK_MS = 50;
 /** The first bytes are held back until there are enough to tell what they are. */
 const SNIFF_BYTES = 512;
 
@@ -211,7 +213,7 @@ export class BlockWriter implements BodySink {
       this.hooks.inspect(bytes);
       this.#sniffing = false;
     }
-    await this.#assertOurs(50);
+    await this.#assertOurs();
     const known = Math.min(bytes.length, Math.max(0, this.have - position));
     const equal = await this.#compare(bytes.subarray(0, known), position);
     if (equal < known) await this.hooks.onDifference(position + equal);
@@ -268,14 +270,14 @@ export class BlockWriter implements BodySink {
     if (block.length === 0) return;
     this.#crc = 0;
     await stored(this.part.file.datasync());
-    await this.#assertOurs(0);
+    await this.#assertOurs();
     await this.journal.addBlock(this.files, block);
     this.#durable = upTo;
     this.hooks.onDurable(upTo);
   }
 
-  async #assertOurs(everyMs: number): Promise<void> {
-    if (performance.now() - this.#checkedAtMs < everyMs) return;
+  async #assertOurs(): Promise<void> {
+    if (performance.now() - this.#checkedAtMs < CHECK_MS) return;
     await this.hooks.assertOurs();
     this.#checkedAtMs = performance.now();
   }

@@ -13,6 +13,8 @@ import { hashThread, type HashAnswer, type HashRequest } from './hash-thread.js'
 import type { Block } from './journal.js';
 
 const STEP_BYTES = 4 * 1024 * 1024;
+/** While more is to come, a thread is not woken for less. */
+const LEAST_STEP_BYTES = 1024 * 1024;
 
 export interface HashJob {
   /** Bytes [0, frontier) are in the file. Never goes back: a rollback needs a new job. */
@@ -111,6 +113,7 @@ class FollowingJob implements HashJob {
   #at = 0;
   #frontier = 0;
   #stepTo: number | null = null;
+  #isComplete = false;
   #over = false;
   #failure: unknown;
   #found: Checksum[] | null = null;
@@ -132,6 +135,8 @@ class FollowingJob implements HashJob {
   async digests(signal: AbortSignal): Promise<Checksum[]> {
     const onAbort = () => this.#changed();
     signal.addEventListener('abort', onAbort, { once: true });
+    this.#isComplete = true;
+    this.#step();
     try {
       await this.#until(() => signal.aborted || this.#at === this.#frontier);
       if (signal.aborted) throw cancelledError(signal);
@@ -182,6 +187,7 @@ class FollowingJob implements HashJob {
 
   #step(): void {
     if (this.#over || this.#stepTo !== null || this.#at >= this.#frontier) return;
+    if (!this.#isComplete && this.#frontier - this.#at < LEAST_STEP_BYTES) return;
     const block = this.#written[this.#nextBlock];
     const whole = block?.offset === this.#at && block.offset + block.length <= this.#frontier;
     const to = whole
