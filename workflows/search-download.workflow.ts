@@ -20,12 +20,8 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { downloadWorkflowId } from '../src/jobs/ids.js';
-import {
-  initialSnapshot,
-  type JobHeader,
-  type JobSnapshot,
-  type JobState,
-} from '../src/jobs/job.js';
+import type { JobHeader, JobSnapshot, JobState } from '../src/jobs/job.js';
+import { initialSnapshot } from '../src/jobs/snapshot.js';
 import type { Problem } from '../src/jobs/problem.js';
 import { Story } from '../src/jobs/story.js';
 import { searchAttribute } from '../src/jobs/search-attributes.js';

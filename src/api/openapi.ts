@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { jobEventSchema } from '../jobs/event.js';
 import { jobSchema } from '../jobs/job.js';
-import { problemSchema } from '../jobs/problem.js';
+import { problemSchema } from '../jobs/problem-schema.js';
 import { geometrySchema } from '../jobs/product.js';
 import { jobRequestSchema } from '../jobs/request.js';
 import { jobResultSchema } from '../jobs/result.js';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { jobEventSchema, storedEventTypes } from '../jobs/event.js';
 import { jobSchema, jobStates } from '../jobs/job.js';
-import { problemSchema } from '../jobs/problem.js';
+import { problemSchema } from '../jobs/problem-schema.js';
 import { geometrySchema } from '../jobs/product.js';
 
 export const jobPageSchema = z.object({

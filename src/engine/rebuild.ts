@@ -6,7 +6,8 @@
 import { z } from 'zod';
 import { readStory } from '../../activities/record.activities.js';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { initialSnapshot, jobHeaderSchema, type JobHeader } from '../jobs/job.js';
+import { jobHeaderSchema, type JobHeader } from '../jobs/job.js';
+import { initialSnapshot } from '../jobs/snapshot.js';
 import { searchAttribute } from '../jobs/search-attributes.js';
 import type { Mirror } from '../mirror/mirror.js';
 import { isOutOfReach, openClient, type TemporalSettings } from './connection.js';

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { jobHeaderSchema, jobSnapshotSchema } from './job.js';
-import { problemSchema } from './problem.js';
+import { problemSchema } from './problem-schema.js';
 import { artifactSchema } from './product.js';
 
 export const storedEventTypes = [

@@ -1,6 +1,6 @@
 /** A job as it is kept (header, snapshot, live progress) and as it is shown (`Job`, the wire form of docs/api.md). */
 import { z } from 'zod';
-import { problemSchema } from './problem.js';
+import { problemSchema } from './problem-schema.js';
 import { jobRequestSchema } from './request.js';
 
 export const jobStates = [
@@ -179,25 +179,5 @@ export function toJob(record: JobRecord, workflowUrl: string, nowMs: number): Jo
     retry_of: header.retry_of,
     recipe_id: header.recipe_id,
     workflow_url: workflowUrl,
-  };
-}
-
-/** The snapshot before anything happened. */
-export function initialSnapshot(createdAt: string): JobSnapshot {
-  return {
-    version: 0,
-    state: 'queued',
-    products_total: null,
-    products_done: 0,
-    products_failed: 0,
-    bytes_total: null,
-    bytes_done: 0,
-    in_flight: [],
-    waiting: null,
-    error: null,
-    manifest: null,
-    started_at: null,
-    finished_at: null,
-    updated_at: createdAt,
   };
 }

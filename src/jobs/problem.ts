@@ -1,19 +1,8 @@
-/** RFC 9457 problem documents: the one shape in which an error is shown, over HTTP and inside a job. */
-import { z } from 'zod';
+/** From errors to problems. Without zod, because workflows bundle it: a bundle is evaluated for each workflow. */
 import { ERROR_CODES, ServiceError, type ErrorCode } from './error-codes.js';
+import type { Problem } from './problem-schema.js';
 
-export const problemSchema = z.object({
-  type: z.string().describe('/problems/<code in kebab case>, a page of the API documentation'),
-  title: z.string(),
-  status: z.number().int(),
-  detail: z.string(),
-  instance: z.string().optional(),
-  code: z.string(),
-  hint: z.string().optional().describe('What can be done next'),
-  requestId: z.string().optional(),
-  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-});
-export type Problem = z.infer<typeof problemSchema>;
+export type { Problem } from './problem-schema.js';
 
 /** `ChecksumMismatch` → `/problems/checksum-mismatch`. */
 export function problemType(code: ErrorCode): string {

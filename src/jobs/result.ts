@@ -1,7 +1,7 @@
 /** What `GET /v1/jobs/{id}/result` answers. */
 import { z } from 'zod';
 import { jobStates } from './job.js';
-import { problemSchema } from './problem.js';
+import { problemSchema } from './problem-schema.js';
 import { checksumAlgorithms, verificationLevels } from './product.js';
 
 export const productOutcomeSchema = z.object({

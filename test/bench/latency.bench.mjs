@@ -2,7 +2,7 @@
 //   npm run build && node test/bench/latency.bench.mjs [--runs 3] [--jobs 40]
 // Real processes on loopback: Temporal with the flags of the local stack, mongod, API, worker, sandbox. A request that
 // matches nothing, so that what is measured is the engine. Times are read from Temporal's own history events.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,6 +21,7 @@ const runs = Number(values.runs);
 const jobs = Number(values.jobs);
 
 const root = mkdtempSync(join(tmpdir(), 'nimbus-bench-'));
+mkdirSync(join(root, 'mongo'));
 const context = { env: process.env, notes: silentNotes, signal: new AbortController().signal };
 const [grpc, ui, http, metrics, mongo, apiPort] = await freePorts(6);
 const common = { logDir: root, env: process.env, restart: false };

@@ -11,7 +11,8 @@ import { findMongod, mongodServer, mongodUri } from '../../dist/src/cli/local/mo
 import { freePorts } from '../../dist/src/cli/local/ports.js';
 import { supervise } from '../../dist/src/cli/local/supervised-process.js';
 import { silentNotes } from '../../dist/src/cli/output/notes.js';
-import { initialSnapshot, jobStates } from '../../dist/src/jobs/job.js';
+import { jobStates } from '../../dist/src/jobs/job.js';
+import { initialSnapshot } from '../../dist/src/jobs/snapshot.js';
 import { orderKey, toCursor } from '../../dist/src/mirror/listing.js';
 import { createMongoMirror } from '../../dist/src/mirror/mongo/mongo-mirror.js';
 import { encodeJob } from '../../dist/src/mirror/mongo/documents.js';

@@ -1,12 +1,8 @@
 /** Headers, snapshots, events and batches for tests of mirrors. */
 import { randomUUID } from 'node:crypto';
 import type { EventBatch, JobEvent, StoredEventType } from '../../src/jobs/event.js';
-import {
-  initialSnapshot,
-  type JobHeader,
-  type JobSnapshot,
-  type LiveProgress,
-} from '../../src/jobs/job.js';
+import type { JobHeader, JobSnapshot, LiveProgress } from '../../src/jobs/job.js';
+import { initialSnapshot } from '../../src/jobs/snapshot.js';
 import type { Artifact } from '../../src/jobs/product.js';
 import { searchDownloadRequestSchema, type SearchDownloadInput } from '../../src/jobs/request.js';
 

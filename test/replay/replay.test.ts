@@ -25,3 +25,9 @@ describe('F091 recorded histories', () => {
     );
   });
 });
+
+describe('the workflow bundle', () => {
+  it('holds no zod: a bundle is evaluated anew for each workflow', async () => {
+    expect((await workflowBundle()).code).not.toContain('node_modules/zod');
+  });
+});

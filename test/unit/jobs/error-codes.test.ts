@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { toApplicationFailure } from '../../../activities/failures.js';
 import { ERROR_CODES, ServiceError, type ErrorCode } from '../../../src/jobs/error-codes.js';
-import { problemSchema, problemType, toProblem } from '../../../src/jobs/problem.js';
+import { problemSchema } from '../../../src/jobs/problem-schema.js';
+import { problemType, toProblem } from '../../../src/jobs/problem.js';
 
 const codes = Object.keys(ERROR_CODES) as ErrorCode[];
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { initialSnapshot, progressFigures, toJob } from '../../../src/jobs/job.js';
+import { progressFigures, toJob } from '../../../src/jobs/job.js';
+import { initialSnapshot } from '../../../src/jobs/snapshot.js';
 import { Story } from '../../../src/jobs/story.js';
 import { jobHeader } from '../../support/products.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { initialSnapshot } from '../../../src/jobs/job.js';
+import { initialSnapshot } from '../../../src/jobs/snapshot.js';
 import { buildResult } from '../../../src/mirror/result.js';
 import { artifact, event, storedData } from '../../contract/mirror.fixtures.js';
 
