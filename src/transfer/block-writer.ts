@@ -130,7 +130,7 @@ export class BlockWriter implements BodySink {
     await this.#writing;
     await this.#syncing;
     if (this.#failure === undefined)
-      await this.#sync().catch((error: unknown) => this.#fail(error));
+      await this.#syncAll().catch((error: unknown) => this.#fail(error));
     const failure = this.#failure;
     this.#failure = undefined;
     this.#held = false;
@@ -261,6 +261,11 @@ export class BlockWriter implements BodySink {
         this.#syncing = null;
         this.#drain();
       });
+  }
+
+  async #syncAll(): Promise<void> {
+    await this.#sync();
+    await this.journal.sync();
   }
 
   /** Flush first, then the record that says so. */

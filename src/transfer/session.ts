@@ -119,8 +119,7 @@ export class Session {
         algorithms: this.#algorithms,
         blockBytes: this.#limits.blockBytes,
         hooks: {
-          onDurable: (durable) =>
-            this.#progress.update(durable, this.#work.total ?? this.source.expectedBytes),
+          onDurable: (durable) => this.#tellProgress(durable),
           inspect: (first) => this.#fetcher.inspect(first, this.#work.total),
           onDifference: (at) => this.#fetcher.onDifference(this.#work, at),
         },
@@ -129,6 +128,11 @@ export class Session {
       state,
     );
     this.#highWater = this.#work.have;
+    if (this.#work.have > 0) this.#tellProgress(this.#work.have);
+  }
+
+  #tellProgress(durable: number): void {
+    this.#progress.update(durable, this.#work.total ?? this.source.expectedBytes);
   }
 
   /** An earlier call may have verified the file, and its caller died before it was published. */

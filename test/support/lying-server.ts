@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 
 export interface SeenRequest {
   path: string;
@@ -75,11 +76,15 @@ export function chunked(...parts: (Buffer | string)[]): Buffer {
   return Buffer.concat([...coded, Buffer.from('0\r\n\r\n')]);
 }
 
-export async function startLyingServer(script: Script): Promise<LyingServer> {
+/** @param identity speaks TLS with this key and certificate */
+export async function startLyingServer(
+  script: Script,
+  identity?: { key: Buffer; cert: Buffer },
+): Promise<LyingServer> {
   const sockets = new Set<net.Socket>();
   const requests: SeenRequest[] = [];
   let sent = 0;
-  const server = net.createServer({ noDelay: true }, (socket) => {
+  const serve = (socket: net.Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket)).on('error', () => undefined);
     let head = '';
@@ -94,13 +99,14 @@ export async function startLyingServer(script: Script): Promise<LyingServer> {
         send(socket, answer, (bytes) => (sent += bytes)),
       );
     });
-  });
+  };
+  const server = identity ? tls.createServer(identity, serve) : net.createServer(serve);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const host = `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
   return {
     host,
-    url: (path = '/file') => `http://${host}${path}`,
+    url: (path = '/file') => `${identity ? 'https' : 'http'}://${host}${path}`,
     requests,
     bytesSent: () => sent,
     async close() {

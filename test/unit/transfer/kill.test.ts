@@ -44,8 +44,8 @@ describe.each([
       sliceBytes: 64 * 1024,
       everyMs: 15,
     }));
-    const points = Array.from({ length: 4 }, () => Math.random()).map(
-      (share, index) => ((index + share) * file.length) / 4,
+    const points = Array.from({ length: 3 }, () => Math.random()).map(
+      (share, index) => ((index + share) * file.length) / 3,
     );
     for (const point of points) {
       const child = start(kit, kit.directory);
