@@ -10,6 +10,7 @@
  */
 import type { EventBatch, JobEvent } from '../jobs/event.js';
 import type { JobHeader, JobRecord, JobState, LiveProgress } from '../jobs/job.js';
+import type { Checksum } from '../jobs/product.js';
 import type { JobResult } from '../jobs/result.js';
 
 export interface JobFilter {
@@ -37,6 +38,11 @@ export interface JobPage {
   items: JobRecord[];
   total: number;
   nextCursor: string | null;
+}
+
+/** A file that belongs to a job. */
+export interface OwnFile {
+  checksum: Checksum | null;
 }
 
 /** Stored position of an event. */
@@ -73,8 +79,8 @@ export interface Mirror {
   listEvents(jobId: string, after: number, limit: number): Promise<JobEvent[]>;
   /** Built from the stored product events; null if the job is unknown. */
   getResult(jobId: string): Promise<JobResult | null>;
-  /** True if `path` is an artifact (or the manifest) of this job. */
-  ownsPath(jobId: string, path: string): Promise<boolean>;
+  /** The job's own file of this name: an artifact with its checksum, or the manifest, which has none. Null for anything else. */
+  fileOf(jobId: string, path: string): Promise<OwnFile | null>;
   /** Jobs by state, for metrics. */
   countByState(): Promise<Record<JobState, number>>;
 

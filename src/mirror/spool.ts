@@ -148,7 +148,7 @@ function passThrough(mirror: Mirror): Omit<Mirror, 'apply' | 'reportProgress' | 
     listJobs: (query) => mirror.listJobs(query),
     listEvents: (jobId, after, limit) => mirror.listEvents(jobId, after, limit),
     getResult: (jobId) => mirror.getResult(jobId),
-    ownsPath: (jobId, path) => mirror.ownsPath(jobId, path),
+    fileOf: (jobId, path) => mirror.fileOf(jobId, path),
     countByState: () => mirror.countByState(),
     head: () => mirror.head(),
     eventAt: (seq) => mirror.eventAt(seq),

@@ -83,7 +83,7 @@ export function describeMirror({ name, create, skip }: MirrorContract): void {
         expect(await mirror.getHeader(id)).toBeNull();
         expect(await mirror.getResult(id)).toBeNull();
         expect(await mirror.listEvents(id, 0, 10)).toEqual([]);
-        expect(await mirror.ownsPath(id, 'a')).toBe(false);
+        expect(await mirror.fileOf(id, 'a')).toBeNull();
         expect(await mirror.eventAt(1)).toBeNull();
         expect(await mirror.eventsAfter(0, { limit: 10 })).toEqual([]);
         expect(await mirror.listJobs(query())).toEqual({ items: [], total: 0, nextCursor: null });
@@ -514,13 +514,14 @@ export function describeMirror({ name, create, skip }: MirrorContract): void {
         const done = event(of.job_id, 1, 'product.completed', storedData('a', [artifact(path)]));
         await mirror.apply(batch(of, 1, [done], { state: 'succeeded', manifest }));
         await mirror.apply(queued(stranger));
-        expect(await mirror.ownsPath(of.job_id, path)).toBe(true);
-        expect(await mirror.ownsPath(of.job_id, manifest)).toBe(true);
-        expect(await mirror.ownsPath(stranger.job_id, path)).toBe(false);
+        const { algorithm, value } = artifact(path).checksum;
+        expect(await mirror.fileOf(of.job_id, path)).toEqual({ checksum: { algorithm, value } });
+        expect(await mirror.fileOf(of.job_id, manifest)).toEqual({ checksum: null });
+        expect(await mirror.fileOf(stranger.job_id, path)).toBeNull();
         for (const other of ['', '.', `${path}/`, `./${path}`, path.toUpperCase(), `${path}\u0000`])
-          expect(await mirror.ownsPath(of.job_id, other)).toBe(false);
+          expect(await mirror.fileOf(of.job_id, other)).toBeNull();
         const injected = { $ne: null } as unknown as string;
-        await expect(mirror.ownsPath(of.job_id, injected).catch(() => false)).resolves.toBe(false);
+        await expect(mirror.fileOf(of.job_id, injected).catch(() => null)).resolves.toBeNull();
       });
     });
 

@@ -37,11 +37,11 @@ interface ServedFile {
 
 async function openFile(context: ApiContext, jobId: string, path: unknown): Promise<ServedFile> {
   const wanted = toStoredPath(path);
-  if (wanted === null || !(await context.mirror.ownsPath(jobId, wanted))) throw noSuchFile();
+  const own = wanted === null ? null : await context.mirror.fileOf(jobId, wanted);
+  if (wanted === null || own === null) throw noSuchFile();
   const { absolutePath, bytes } = await resolve(context, wanted);
-  const known = (await context.mirror.getResult(jobId))?.checksums[wanted];
-  const etag = known
-    ? `"${known.algorithm}:${known.value}"`
+  const etag = own.checksum
+    ? `"${own.checksum.algorithm}:${own.checksum.value}"`
     : `"sha256:${await digestOf(absolutePath)}"`;
   return { name: wanted.split('/').at(-1)!, absolutePath, bytes, etag };
 }

@@ -86,8 +86,8 @@ async function write(
   );
   if (artifacts.length > 0)
     await store.artifacts.bulkWrite(
-      artifacts.map((artifact) => ({
-        updateOne: { filter: artifact, update: { $setOnInsert: artifact }, upsert: true },
+      artifacts.map(({ job_id, path, checksum }) => ({
+        updateOne: { filter: { job_id, path }, update: { $set: { checksum } }, upsert: true },
       })),
       { session, ordered: false },
     );

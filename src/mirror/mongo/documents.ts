@@ -16,6 +16,7 @@ import {
 import { ServiceError } from '../../jobs/error-codes.js';
 import { orderKey, searchText } from '../listing.js';
 import type { SequencedEvent } from '../mirror.js';
+import type { Checksum } from '../../jobs/product.js';
 import { artifactsOf } from '../result.js';
 
 /** A document may have 16 MiB; a job's holds two such texts. */
@@ -55,6 +56,7 @@ export interface EventDocument {
 export interface ArtifactDocument {
   job_id: string;
   path: string;
+  checksum: Checksum;
 }
 
 /** `feed` holds the epoch and the last seq; `ping` is written by health checks. */
@@ -87,7 +89,11 @@ export function encodeBatch({ header, snapshot, events }: EventBatch): EncodedBa
       data: toText(`Event ${number} of job ${job_id}`, data),
     })),
     artifacts: events.flatMap((event) =>
-      artifactsOf(event).map(({ path }) => ({ job_id: event.job_id, path })),
+      artifactsOf(event).map(({ path, checksum: { algorithm, value } }) => ({
+        job_id: event.job_id,
+        path,
+        checksum: { algorithm, value },
+      })),
     ),
   };
 }

@@ -84,7 +84,7 @@ function progressAndJobs(
   store: MongoStore,
 ): Pick<
   Mirror,
-  'reportProgress' | 'getJob' | 'getHeader' | 'listJobs' | 'countByState' | 'ownsPath'
+  'reportProgress' | 'getJob' | 'getHeader' | 'listJobs' | 'countByState' | 'fileOf'
 > {
   return {
     async reportProgress(jobId, progress) {
@@ -121,14 +121,15 @@ function progressAndJobs(
       );
       return Object.fromEntries(counts) as Record<JobState, number>;
     },
-    async ownsPath(jobId, path) {
+    async fileOf(jobId, path) {
       const [artifact, manifest] = await store.use(() =>
         Promise.all([
-          store.artifacts.findOne({ job_id: { $eq: jobId }, path: { $eq: path } }, idOnly),
+          store.artifacts.findOne({ job_id: { $eq: jobId }, path: { $eq: path } }, limited),
           store.jobs.findOne({ _id: { $eq: jobId }, manifest: { $eq: path } }, idOnly),
         ]),
       );
-      return artifact !== null || manifest !== null;
+      if (artifact !== null) return { checksum: artifact.checksum };
+      return manifest === null ? null : { checksum: null };
     },
   };
 }

@@ -41,6 +41,8 @@ CREATE INDEX IF NOT EXISTS events_feed ON events (job_id, seq);
 CREATE TABLE IF NOT EXISTS artifacts (
   job_id TEXT NOT NULL,
   path TEXT NOT NULL,
+  algorithm TEXT NOT NULL,
+  value TEXT NOT NULL,
   PRIMARY KEY (job_id, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS feed (

@@ -5,6 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { jobStates, type JobHeader, type JobState } from '../../jobs/job.js';
 import type { EventBatch } from '../../jobs/event.js';
+import type { ChecksumAlgorithm } from '../../jobs/product.js';
 import { ServiceError } from '../../jobs/error-codes.js';
 import type { Logger } from '../../telemetry/log.js';
 import { createGroupCommitter } from '../group-committer.js';
@@ -58,7 +59,7 @@ function jobReads(
   store: SqliteStore,
 ): Pick<
   Mirror,
-  'getJob' | 'getHeader' | 'listJobs' | 'listEvents' | 'getResult' | 'ownsPath' | 'countByState'
+  'getJob' | 'getHeader' | 'listJobs' | 'listEvents' | 'getResult' | 'fileOf' | 'countByState'
 > {
   const jobRow = (jobId: string) =>
     store.get<JobRow>('SELECT header, snapshot, live FROM jobs WHERE job_id = ?', jobId);
@@ -93,16 +94,18 @@ function jobReads(
       );
       return buildResult(jobId, decodeJob(row).snapshot, events.map(decodeEvent));
     },
-    async ownsPath(jobId, path) {
-      const found = store.get(
-        `SELECT 1 FROM artifacts WHERE job_id = ? AND path = ?
-         UNION ALL SELECT 1 FROM jobs WHERE job_id = ? AND manifest = ?`,
+    async fileOf(jobId, path) {
+      const found = store.get<{ algorithm: ChecksumAlgorithm | null; value: string | null }>(
+        `SELECT algorithm, value FROM artifacts WHERE job_id = ? AND path = ?
+         UNION ALL SELECT NULL, NULL FROM jobs WHERE job_id = ? AND manifest = ?`,
         jobId,
         path,
         jobId,
         path,
       );
-      return found !== undefined;
+      if (found === undefined) return null;
+      const { algorithm, value } = found;
+      return { checksum: algorithm === null || value === null ? null : { algorithm, value } };
     },
     async countByState() {
       const counts = Object.fromEntries(jobStates.map((state) => [state, 0]));
