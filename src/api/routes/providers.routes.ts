@@ -1,6 +1,7 @@
 /** Providers as they are now: what they offer, which limits hold, how many slots are used, whether we may log in. */
 import type { Mirror } from '../../mirror/mirror.js';
 import type { ApiContext } from '../context.js';
+import { createCredentialsProbe } from '../credentials-probe.js';
 import { ifUp } from '../deadline.js';
 import type { Mount } from '../mount.js';
 import { operations } from '../operations.js';
@@ -8,12 +9,14 @@ import { operations } from '../operations.js';
 const MOST_JOBS = 500;
 
 export function providersRoutes(context: ApiContext, mount: Mount): void {
+  const credentials = createCredentialsProbe(context.now);
   mount(operations.listProviders, async ({ response }) => {
     const items = await Promise.all(
       [...context.providers.values()].map(async (provider) => {
         const info = provider.info();
         const used = ifUp(countInFlight(context.mirror, info.id), context.timings.mirrorMs);
-        return { ...info, slots_used: await used, credentials: provider.credentials() };
+        const state = credentials.stateOf(provider);
+        return { ...info, slots_used: await used, credentials: await state };
       }),
     );
     response.json({ items });
