@@ -32,10 +32,10 @@ function count(tally, test, module) {
   }
 }
 
-/** `describe.skipIf(…)('… (skipped: ../shared is not there)')`: the nearest name that tells why. */
+/** `describe.skipIf(…)('… (skipped without ../shared)')`: the nearest name that ends in brackets tells why. */
 function reasonInName(node) {
   for (let at = node; at?.name !== undefined; at = at.parent) {
-    const match = /\((?:skipped|needs)[:,]? ([^)]*)\)/.exec(at.name);
+    const match = /\((?:skipped|needs)?[:,]? ?([^()]+)\)$/.exec(at.name);
     if (match) return match[1];
   }
   return undefined;
