@@ -45,9 +45,10 @@ export function createFetchActivities({
       return await activity(async () => {
         const product = await readProduct(store, input);
         const signal = AbortSignal.any([Context.current().cancellationSignal, stopping]);
-        const held = await heldAndIntact(store, product, input, signal);
-        if (held !== null) return held;
-        return await fetch(input, product, signal);
+        const held = await lookAtHeld(store, product, input, signal);
+        if (held === 'absent' || held === 'damaged')
+          return { ...(await fetch(input, product, signal)), damaged_before: held === 'damaged' };
+        return held;
       });
     },
 
@@ -61,7 +62,7 @@ export function createFetchActivities({
     input: FetchInput,
     product: Product,
     signal: AbortSignal,
-  ): Promise<DownloadResult> {
+  ): Promise<Omit<DownloadResult, 'damaged_before'>> {
     const provider = providers.get(input.provider);
     if (provider === undefined)
       throw new ServiceError('InvalidInput', `Unknown provider "${input.provider}"`);
@@ -110,22 +111,22 @@ async function readProduct(store: ArtifactStore, input: FetchInput): Promise<Pro
 }
 
 /**
- * What is held already and still good, or null when it has to be fetched. What this very download stored before its
- * worker died counts as fetched, whatever `if_exists` says (F082).
+ * What is held already and still good, or why it has to be fetched. What this very download stored before its worker died
+ * counts as fetched, whatever `if_exists` says (F082).
  */
-async function heldAndIntact(
+async function lookAtHeld(
   store: ArtifactStore,
   product: Product,
   { if_exists, run_id }: FetchInput,
   signal: AbortSignal,
-): Promise<DownloadResult | null> {
+): Promise<DownloadResult | 'absent' | 'damaged'> {
   const held = await store.getHeld(product.provider, product.id);
-  if (held === null) return null;
+  if (held === null) return 'absent';
   const ours = held.stored_by === run_id;
-  if (!ours && (if_exists === 'replace' || contradicts(held.artifacts, product))) return null;
+  if (!ours && (if_exists === 'replace' || contradicts(held.artifacts, product))) return 'absent';
   const how = if_exists === 'skip' ? 'size' : 'digest';
   for (const artifact of held.artifacts)
-    if (!(await store.isIntact(artifact, how, signal))) return null;
+    if (!(await store.isIntact(artifact, how, signal))) return 'damaged';
   if (!ours && if_exists === 'fail')
     throw new ServiceError('Conflict', `${product.name} is already held, and if_exists is "fail"`);
   const bytes = sumBytes(held.artifacts);
@@ -134,6 +135,7 @@ async function heldAndIntact(
     artifacts: held.artifacts,
     bytes,
     bytes_fetched: ours ? bytes : 0,
+    damaged_before: false,
   };
 }
 

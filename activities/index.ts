@@ -26,4 +26,9 @@ export function createActivities(dependencies: ActivityDependencies) {
 }
 
 export type Activities = ReturnType<typeof createActivities>;
-export type { PlannedProduct } from './search.activities.js';
+export type {
+  JobSearchCursor,
+  PlannedProduct,
+  PlanSummary,
+  SearchPageResult,
+} from './search.activities.js';

@@ -35,6 +35,8 @@ export interface Recording {
   header: JobHeader | null;
   snapshot: JobSnapshot;
   events: JobEvent[];
+  /** With the job's last events: the manifest is written first, and only then has the job ended. */
+  manifest: boolean;
 }
 
 /** A recording as it lies in the store. */
@@ -66,25 +68,12 @@ export function createRecordActivities({
   }
 
   return {
-    async recordEvents({ job_id, header, snapshot, events }: Recording): Promise<void> {
+    async recordEvents({ job_id, header, snapshot, events, manifest }: Recording): Promise<void> {
       await activity(async () => {
         const known = header === null ? await headerOf(job_id) : remember(header);
+        if (manifest) await writeManifest(store, known, events);
         await store.putRecord(storyRecord(job_id, events[0]!.number), { header, snapshot, events });
         await mirror.apply({ header: known, snapshot, events });
-      });
-    },
-
-    /** @returns the manifest's path, relative to the data directory */
-    async writeManifest({ job_id }: { job_id: string }): Promise<string> {
-      return await activity(async () => {
-        const manifest = buildManifest(
-          await headerOf(job_id),
-          jobDirectory(job_id),
-          await manifestEntries(store, job_id),
-        );
-        const path = manifestPath(job_id);
-        await store.putFile(path, `${JSON.stringify(manifest, null, 2)}\n`, 'application/geo+json');
-        return path;
       });
     },
   };
@@ -100,7 +89,37 @@ export async function* readStory(store: ArtifactStore, jobId: string): AsyncGene
   }
 }
 
-async function manifestEntries(store: ArtifactStore, jobId: string): Promise<ManifestEntry[]> {
+/** From records alone, and from the events that are about to become one: the same text however often it is written (F063). */
+async function writeManifest(
+  store: ArtifactStore,
+  header: JobHeader,
+  lastEvents: JobEvent[],
+): Promise<void> {
+  const { job_id } = header;
+  const products = await plannedProducts(store, job_id);
+  const entries = new Map<string, ManifestEntry>();
+  const add = ({ type, data }: JobEvent): void => {
+    if (type !== 'product.completed' && type !== 'product.reused') return;
+    const { product_id, artifacts } = productStoredDataSchema.parse(data);
+    entries.set(product_id, {
+      product: products.get(product_id)!,
+      artifacts,
+      reused: type === 'product.reused',
+    });
+  };
+  for await (const { events } of readStory(store, job_id)) events.forEach(add);
+  lastEvents.forEach(add);
+  // In the plan's order, so that the same job gives the same manifest whatever finished first.
+  const ordered = [...products.keys()].flatMap((id) => entries.get(id) ?? []);
+  const manifest = buildManifest(header, jobDirectory(job_id), ordered);
+  await store.putFile(
+    manifestPath(job_id),
+    `${JSON.stringify(manifest, null, 2)}\n`,
+    'application/geo+json',
+  );
+}
+
+async function plannedProducts(store: ArtifactStore, jobId: string): Promise<Map<string, Product>> {
   const products = new Map<string, Product>();
   for (const record of await store.listRecords(planPrefix(jobId))) {
     const chunk = z
@@ -108,18 +127,5 @@ async function manifestEntries(store: ArtifactStore, jobId: string): Promise<Man
       .parse(await store.getRecord(record));
     for (const product of chunk.products) products.set(product.id, product);
   }
-  const entries = new Map<string, ManifestEntry>();
-  for await (const { events } of readStory(store, jobId)) {
-    for (const { type, data } of events) {
-      if (type !== 'product.completed' && type !== 'product.reused') continue;
-      const { product_id, artifacts } = productStoredDataSchema.parse(data);
-      entries.set(product_id, {
-        product: products.get(product_id)!,
-        artifacts,
-        reused: type === 'product.reused',
-      });
-    }
-  }
-  // In the plan's order, so that the same job gives the same manifest whatever finished first.
-  return [...products.keys()].flatMap((id) => entries.get(id) ?? []);
+  return products;
 }

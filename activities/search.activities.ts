@@ -5,12 +5,18 @@
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
 import { parseAoi } from '../src/geo/parse-aoi.js';
-import { ServiceError } from '../src/jobs/error-codes.js';
+import { isServiceError, ServiceError } from '../src/jobs/error-codes.js';
 import { planChunkRecord, searchPageRecord } from '../src/jobs/ids.js';
 import { planProducts } from '../src/jobs/plan.js';
 import { productSchema, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
-import type { SearchCursor } from '../src/providers/provider.js';
+import {
+  firstWindow,
+  nextWindow,
+  withinWindow,
+  type SearchWindow,
+} from '../src/jobs/search-window.js';
+import type { Provider, SearchCursor } from '../src/providers/provider.js';
 import type { ActivityDependencies } from './index.js';
 import { activity } from './activity.js';
 
@@ -18,14 +24,35 @@ export interface SearchPageInput {
   job_id: string;
   request: SearchDownloadRequest;
   page: number;
-  cursor: SearchCursor | null;
+  cursor: JobSearchCursor | null;
+  /** Products in one chunk of the plan. */
+  chunkSize: number;
 }
 
-export interface PlanInput {
-  job_id: string;
-  request: SearchDownloadRequest;
-  pages: number;
-  chunkSize: number;
+/** Where a job's search stands: in which window of time, where in that, and how much was found so far. */
+export interface JobSearchCursor {
+  window: SearchWindow | null;
+  inner: SearchCursor | null;
+  found: number;
+}
+
+/** What was found, in numbers; the products themselves are in the plan's chunks. */
+export interface PlanSummary {
+  total: number;
+  products: number;
+  repeats: number;
+  leftOut: number;
+  bytesTotal: number | null;
+  chunks: number;
+}
+
+export interface SearchPageResult {
+  /** Where to go on; null with the last page, which comes with the plan. */
+  next: JobSearchCursor | null;
+  plan: PlanSummary | null;
+  repairs: string[];
+  /** Named products that the provider does not know. */
+  missing: string[];
 }
 
 /** As much of a product as the workflow needs. */
@@ -45,10 +72,35 @@ export function createSearchActivities({
     return productListSchema.parse(await store.getRecord(record)).products;
   }
 
+  /** From all pages to the chunks that will be fetched. With the last page, because each step is a round trip. */
+  async function planJob({
+    job_id,
+    request,
+    page,
+    chunkSize,
+  }: SearchPageInput): Promise<PlanSummary> {
+    const found: Product[] = [];
+    for (let index = 0; index <= page; index++)
+      found.push(...(await readProducts(searchPageRecord(job_id, index))));
+    const plan = planProducts(found, request);
+    const chunks = Math.ceil(plan.products.length / chunkSize);
+    for (let chunk = 0; chunk < chunks; chunk++)
+      await store.putRecord(planChunkRecord(job_id, chunk), {
+        products: plan.products.slice(chunk * chunkSize, (chunk + 1) * chunkSize),
+      });
+    return {
+      total: found.length - plan.repeats,
+      products: plan.products.length,
+      repeats: plan.repeats,
+      leftOut: plan.leftOut,
+      bytesTotal: plan.bytesTotal,
+      chunks,
+    };
+  }
+
   return {
-    async searchPage(
-      input: SearchPageInput,
-    ): Promise<{ next: SearchCursor | null; found: number; repairs: string[] }> {
+    /** One page: of the named products, of the whole search, or of the window of time that is being looked through. */
+    async searchPage(input: SearchPageInput): Promise<SearchPageResult> {
       return await activity(async () => {
         const provider = providers.get(input.request.provider);
         if (provider === undefined)
@@ -56,36 +108,36 @@ export function createSearchActivities({
         const signal = Context.current().cancellationSignal;
         const record = searchPageRecord(input.job_id, input.page);
         if (input.request.products !== undefined) {
-          const products = await provider.find(input.request.products, signal);
+          const { products, missing } = await findNamed(provider, input.request.products, signal);
           await store.putRecord(record, { products });
-          return { next: null, found: products.length, repairs: [] };
+          return { next: null, plan: await planJob(input), repairs: [], missing };
         }
         const aoi = input.request.aoi === undefined ? null : parseAoi(input.request.aoi);
-        const page = await provider.search(input.request, aoi, input.cursor, signal);
-        await store.putRecord(record, { query: page.query, products: page.products });
-        return { next: page.next, found: page.products.length, repairs: aoi?.repairs ?? [] };
-      });
-    },
-
-    async planJob(input: PlanInput) {
-      return await activity(async () => {
-        const found: Product[] = [];
-        for (let page = 0; page < input.pages; page++)
-          found.push(...(await readProducts(searchPageRecord(input.job_id, page))));
-        const plan = planProducts(found, input.request);
-        const chunks = Math.ceil(plan.products.length / input.chunkSize);
-        for (let chunk = 0; chunk < chunks; chunk++)
-          await store.putRecord(planChunkRecord(input.job_id, chunk), {
-            products: plan.products.slice(chunk * input.chunkSize, (chunk + 1) * input.chunkSize),
-          });
-        return {
-          total: found.length - plan.repeats,
-          products: plan.products.length,
-          repeats: plan.repeats,
-          leftOut: plan.leftOut,
-          bytesTotal: plan.bytesTotal,
-          chunks,
+        const { window, inner, found } = input.cursor ?? {
+          window: firstWindow(input.request),
+          inner: null,
+          found: 0,
         };
+        const request = window === null ? input.request : withinWindow(input.request, window);
+        const page = await provider.search(request, aoi, inner, signal);
+        await store.putRecord(record, { query: page.query, products: page.products });
+        const repairs = aoi?.repairs ?? [];
+        const soFar = found + page.products.length;
+        if (page.next !== null)
+          return {
+            next: { window, inner: page.next, found: soFar },
+            plan: null,
+            repairs,
+            missing: [],
+          };
+        const further =
+          window === null || soFar >= input.request.max_products!
+            ? null
+            : nextWindow(input.request, window);
+        if (further === null)
+          return { next: null, plan: await planJob(input), repairs, missing: [] };
+        const next = { window: further, inner: null, found: soFar };
+        return { next, plan: null, repairs, missing: [] };
       });
     },
 
@@ -100,4 +152,22 @@ export function createSearchActivities({
       });
     },
   };
+}
+
+const missingSchema = z.object({ missing: z.array(z.string()) });
+
+/** The named products that there are, and the names of those that there are not. */
+async function findNamed(
+  provider: Provider,
+  names: string[],
+  signal: AbortSignal,
+): Promise<{ products: Product[]; missing: string[] }> {
+  try {
+    return { products: await provider.find(names, signal), missing: [] };
+  } catch (error) {
+    if (!isServiceError(error) || error.code !== 'NotFound') throw error;
+    const { missing } = missingSchema.parse(error.details);
+    const known = names.filter((name) => !missing.includes(name));
+    return { products: known.length === 0 ? [] : await provider.find(known, signal), missing };
+  }
 }

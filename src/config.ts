@@ -15,6 +15,21 @@ const url = z
   .transform((value) => value.replace(/\/+$/, ''));
 const text = z.string().min(1);
 
+/** Comma-separated. An origin has no path: `https://maps.example.org`. */
+const origins = z.string().transform((value, context) => {
+  const list = value
+    .split(',')
+    .map((origin) => origin.trim())
+    .filter(Boolean);
+  for (const origin of list)
+    if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin))
+      context.addIssue({
+        code: 'custom',
+        message: `Not an origin: "${origin}" (example: https://maps.example.org)`,
+      });
+  return list;
+});
+
 const providerLimits = z.string().transform((value, context) => {
   const limits: Record<string, number> = {};
   for (const part of value
@@ -39,7 +54,7 @@ export const variables = {
   NIMBUS_API_HOST: text.default('127.0.0.1'),
   NIMBUS_API_PORT: port.default(8000),
   NIMBUS_API_KEY: z.string().min(8, 'Shorter than 8 characters').optional(),
-  NIMBUS_CORS_ORIGINS: z.string().default(''),
+  NIMBUS_CORS_ORIGINS: origins.default([]),
   NIMBUS_MAX_REQUEST_MB: z.coerce.number().positive().max(64).default(2),
   NIMBUS_ENABLE_METRICS: flag.default(true),
   NIMBUS_RUNTIME_ROLE: z.enum(['api', 'worker', 'all']).default('all'),
@@ -77,6 +92,11 @@ export const variables = {
     .regex(/^[A-Za-z0-9_-]{1,100}$/, 'Letters, digits, dash and underscore only')
     .default('nimbus'),
   NIMBUS_TEMPORAL_UI_URL: url.optional(),
+  TEMPORAL_ADDRESS: z
+    .string()
+    .regex(/^(https?:\/\/)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/, 'Not host:port')
+    .optional(),
+  TEMPORAL_TLS: flag.optional(),
 } as const;
 
 const environmentSchema = z.object(variables);
@@ -144,9 +164,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
       host: env.NIMBUS_API_HOST,
       port: env.NIMBUS_API_PORT,
       key: env.NIMBUS_API_KEY ?? null,
-      corsOrigins: env.NIMBUS_CORS_ORIGINS.split(',')
-        .map((origin) => origin.trim())
-        .filter(Boolean),
+      corsOrigins: env.NIMBUS_CORS_ORIGINS,
       maxRequestBytes: Math.floor(env.NIMBUS_MAX_REQUEST_MB * 1024 * 1024),
       metrics: env.NIMBUS_ENABLE_METRICS,
     },

@@ -39,6 +39,8 @@ export interface DownloadResult {
   artifacts: Artifact[];
   bytes: number;
   bytes_fetched: number;
+  /** A held file was there, was not what it should be, and was replaced. */
+  damaged_before: boolean;
 }
 
 export async function download(input: DownloadInput): Promise<DownloadResult> {
@@ -60,7 +62,8 @@ export async function download(input: DownloadInput): Promise<DownloadResult> {
       (wait) => tellJob(input, wait),
     );
   } catch (error) {
-    if (isCancellation(error))
+    // A job that follows goes on from the bytes that are there.
+    if (isCancellation(error) && followers.size === 0)
       await CancellationScope.nonCancellable(() =>
         discardPartial({ provider: input.provider, product_id: input.product_id }),
       );

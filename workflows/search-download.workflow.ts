@@ -19,13 +19,19 @@ import {
   ChildWorkflowCancellationType,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { downloadWorkflowId } from '../src/jobs/ids.js';
-import type { JobHeader, JobSnapshot, JobState } from '../src/jobs/job.js';
+import { downloadWorkflowId, manifestPath } from '../src/jobs/ids.js';
+import type { JobHeader, JobSnapshot, JobState, Waiting } from '../src/jobs/job.js';
 import { initialSnapshot } from '../src/jobs/snapshot.js';
-import type { Problem } from '../src/jobs/problem.js';
+import { ServiceError } from '../src/jobs/error-codes.js';
+import { toProblem, type Problem } from '../src/jobs/problem.js';
 import { Story } from '../src/jobs/story.js';
 import { searchAttribute } from '../src/jobs/search-attributes.js';
-import type { PlannedProduct } from '../activities/index.js';
+import type {
+  JobSearchCursor,
+  PlannedProduct,
+  PlanSummary,
+  SearchPageResult,
+} from '../activities/index.js';
 import { download, type DownloadInput, type DownloadResult } from './download.workflow.js';
 import {
   downloadEndedSignal,
@@ -67,7 +73,7 @@ const defaultOptions: SearchDownloadOptions = {
 interface Progress {
   snapshot: JobSnapshot;
   phase:
-    | { name: 'search'; page: number; cursor: Record<string, unknown> | null }
+    | { name: 'search'; page: number; cursor: JobSearchCursor | null }
     | { name: 'fetch'; chunk: number; chunks: number };
   /** The first product that failed: the cause shown when all did. */
   firstProblem: Problem | null;
@@ -156,7 +162,13 @@ class SearchDownload {
       const found = await withPatience(
         this.options.patience,
         () =>
-          searchPage({ job_id: this.header.job_id, request: this.header.request, page, cursor }),
+          searchPage({
+            job_id: this.header.job_id,
+            request: this.header.request,
+            page,
+            cursor,
+            chunkSize: this.options.chunkSize,
+          }),
         async ({ failure, waiting }) => {
           if (waiting === null) return;
           const told = { ...waiting, since: new Date(Date.now()).toISOString() };
@@ -167,19 +179,13 @@ class SearchDownload {
           );
         },
       );
-      if (found.next === null) return await this.plan(page + 1, found.repairs);
+      if (found.plan !== null) return this.plan(page + 1, found.plan, found);
       this.progress.phase = { name: 'search', page: page + 1, cursor: found.next };
       if ((page + 1) % this.options.pagesARun === 0) await this.continue();
     }
   }
 
-  private async plan(pages: number, repairs: string[]): Promise<void> {
-    const plan = await this.steps.planJob({
-      job_id: this.header.job_id,
-      request: this.header.request,
-      pages,
-      chunkSize: this.options.chunkSize,
-    });
+  private plan(pages: number, plan: PlanSummary, { repairs, missing }: SearchPageResult): void {
     this.recorder.tell(
       'search.completed',
       {
@@ -191,8 +197,14 @@ class SearchDownload {
         pages,
         aoi_repairs: repairs,
       },
-      { products_total: plan.products, bytes_total: plan.bytesTotal, waiting: null },
+      {
+        products_total: plan.products + missing.length,
+        bytes_total: plan.bytesTotal,
+        waiting: null,
+      },
     );
+    for (const name of missing)
+      this.failProduct({ product_id: name, name }, unknownProduct(this.header, name));
     this.progress.phase = { name: 'fetch', chunk: 0, chunks: plan.chunks };
   }
 
@@ -257,6 +269,7 @@ class SearchDownload {
           bytes: result.bytes,
           artifacts: result.artifacts,
           bytes_fetched: result.bytes_fetched,
+          ...(result.damaged_before ? { damaged_before: true } : {}),
         },
         {
           in_flight: this.without(product.id),
@@ -267,19 +280,26 @@ class SearchDownload {
       );
     } catch (error) {
       if (isCancellation(error)) throw error;
-      const failure = readFailure(error);
-      this.progress.firstProblem ??= failure.problem;
-      this.recorder.tell(
-        'product.failed',
-        { ...facts, error: failure.problem },
-        {
-          in_flight: this.without(product.id),
-          products_failed: this.snapshot.products_failed + 1,
-          waiting: null,
-        },
-      );
-      if (this.header.request.on_error === 'stop') throw toWorkflowFailure(failure);
+      this.failProduct(facts, readFailure(error));
     }
+  }
+
+  /** @throws when the job stops at its first failure */
+  private failProduct(
+    facts: { product_id: string; name: string },
+    failure: Pick<Failure, 'code' | 'problem'>,
+  ): void {
+    this.progress.firstProblem ??= failure.problem;
+    this.recorder.tell(
+      'product.failed',
+      { ...facts, error: failure.problem },
+      {
+        in_flight: this.without(facts.product_id),
+        products_failed: this.snapshot.products_failed + 1,
+        waiting: null,
+      },
+    );
+    if (this.header.request.on_error === 'stop') throw toWorkflowFailure(failure);
   }
 
   private without(productId: string): string[] {
@@ -334,65 +354,59 @@ class SearchDownload {
       if (isCancellation(error)) throw error;
       return;
     }
+    const waiting: Waiting = {
+      reason: 'provider',
+      since: new Date(Date.now()).toISOString(),
+      until: null,
+      detail: 'Another job is fetching this product: this one takes it over from there',
+    };
+    this.recorder.tell('job.waiting', { product_id: productId, waiting }, { waiting });
     await condition(() => this.endedElsewhere.has(productId), this.options.followMs);
   }
 
   private async finish(): Promise<void> {
-    await this.recorder.settled();
-    const manifest = await this.steps.writeManifest({ job_id: this.header.job_id });
     const { products_done, products_failed, bytes_done } = this.snapshot;
-    const at = new Date(Date.now()).toISOString();
-    const ended = { manifest, finished_at: at, in_flight: [], waiting: null };
     if (products_failed > 0 && products_done === 0) {
-      const problem = this.progress.firstProblem;
-      this.recorder.tell(
-        'job.failed',
-        { products_done, products_failed, error: problem },
-        { ...ended, state: 'failed', error: problem },
-      );
-    } else {
-      this.recorder.tell(
-        'job.succeeded',
-        { manifest, products_done, products_failed, bytes: bytes_done },
-        { ...ended, state: 'succeeded' },
-      );
+      const problem = this.progress.firstProblem!;
+      await this.end('job.failed', 'failed', problem, true);
+      throw toWorkflowFailure({ code: problem.code as Failure['code'], problem });
     }
-    this.showState(this.snapshot.state);
-    await this.recorder.settled();
-    if (this.snapshot.state === 'failed' && this.snapshot.error !== null)
-      throw toWorkflowFailure({
-        code: readCode(this.snapshot.error),
-        problem: this.snapshot.error,
-      });
+    await this.end('job.succeeded', 'succeeded', null, true, { bytes: bytes_done });
   }
 
   private async endFailed(failure: Failure): Promise<void> {
     if (this.snapshot.finished_at !== null) return;
-    await this.endWithWhatThereIs('job.failed', 'failed', failure.problem);
+    await this.end('job.failed', 'failed', failure.problem, this.snapshot.products_done > 0);
   }
 
   private async endCancelled(): Promise<void> {
-    await this.endWithWhatThereIs('job.cancelled', 'cancelled', null);
+    await this.end('job.cancelled', 'cancelled', null, this.snapshot.products_done > 0);
   }
 
-  private async endWithWhatThereIs(
-    type: 'job.failed' | 'job.cancelled',
+  /** The last act. */
+  private async end(
+    type: 'job.succeeded' | 'job.failed' | 'job.cancelled',
     state: JobState,
     error: Problem | null,
+    withManifest: boolean,
+    facts: Record<string, unknown> = {},
   ): Promise<void> {
-    await this.recorder.settled();
     const { products_done, products_failed } = this.snapshot;
-    const manifest =
-      products_done > 0 ? await this.steps.writeManifest({ job_id: this.header.job_id }) : null;
-    const at = new Date(Date.now()).toISOString();
-    this.recorder.tell(
+    const manifest = withManifest ? manifestPath(this.header.job_id) : null;
+    await this.recorder.tellLast(
       type,
-      { products_done, products_failed, ...(error === null ? {} : { error }) },
-      { state, error, manifest, finished_at: at, in_flight: [], waiting: null },
+      { manifest, products_done, products_failed, ...facts, ...(error === null ? {} : { error }) },
+      {
+        state,
+        error,
+        manifest,
+        finished_at: new Date(Date.now()).toISOString(),
+        in_flight: [],
+        waiting: null,
+      },
+      withManifest,
     );
     this.showState(state);
-    await this.recorder.settled();
-    log.info('job ended', { state });
   }
 
   private showState(state: JobState): void {
@@ -412,8 +426,11 @@ class SearchDownload {
   }
 }
 
-function readCode(problem: Problem): Failure['code'] {
-  return problem.code as Failure['code'];
+function unknownProduct({ request }: JobHeader, name: string): Pick<Failure, 'code' | 'problem'> {
+  const problem = toProblem(
+    new ServiceError('NotFound', `${request.provider} does not know ${name}`),
+  );
+  return { code: 'NotFound', problem };
 }
 
 /**

@@ -51,6 +51,10 @@ export const productStoredDataSchema = z.object({
   name: z.string(),
   bytes: z.number().int(),
   artifacts: z.array(artifactSchema),
+  damaged_before: z
+    .boolean()
+    .optional()
+    .describe('A held file was damaged and was replaced by this one'),
   bytes_fetched: z
     .number()
     .int()

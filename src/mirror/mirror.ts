@@ -42,7 +42,8 @@ export interface JobPage {
 
 /** A file that belongs to a job. */
 export interface OwnFile {
-  checksum: Checksum | null;
+  /** Of an artifact, as it was verified; null for a manifest. */
+  verified: { checksum: Checksum; bytes: number } | null;
 }
 
 /** Stored position of an event. */
@@ -79,7 +80,7 @@ export interface Mirror {
   listEvents(jobId: string, after: number, limit: number): Promise<JobEvent[]>;
   /** Built from the stored product events; null if the job is unknown. */
   getResult(jobId: string): Promise<JobResult | null>;
-  /** The job's own file of this name: an artifact with its checksum, or the manifest, which has none. Null for anything else. */
+  /** The job's own file of this name: an artifact as it was verified, or the manifest. Null for anything else. */
   fileOf(jobId: string, path: string): Promise<OwnFile | null>;
   /** Jobs by state, for metrics. */
   countByState(): Promise<Record<JobState, number>>;

@@ -514,9 +514,12 @@ export function describeMirror({ name, create, skip }: MirrorContract): void {
         const done = event(of.job_id, 1, 'product.completed', storedData('a', [artifact(path)]));
         await mirror.apply(batch(of, 1, [done], { state: 'succeeded', manifest }));
         await mirror.apply(queued(stranger));
-        const { algorithm, value } = artifact(path).checksum;
-        expect(await mirror.fileOf(of.job_id, path)).toEqual({ checksum: { algorithm, value } });
-        expect(await mirror.fileOf(of.job_id, manifest)).toEqual({ checksum: null });
+        const { bytes, checksum } = artifact(path);
+        const { algorithm, value } = checksum;
+        expect(await mirror.fileOf(of.job_id, path)).toEqual({
+          verified: { bytes, checksum: { algorithm, value } },
+        });
+        expect(await mirror.fileOf(of.job_id, manifest)).toEqual({ verified: null });
         expect(await mirror.fileOf(stranger.job_id, path)).toBeNull();
         for (const other of ['', '.', `${path}/`, `./${path}`, path.toUpperCase(), `${path}\u0000`])
           expect(await mirror.fileOf(of.job_id, other)).toBeNull();

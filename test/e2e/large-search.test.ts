@@ -31,6 +31,8 @@ describe('F092 a search that matches 5,000 products', () => {
       end_date: '2026-12-31',
       aoi: { global: true },
       max_products: FETCHED,
+      // Every product has to be compared, so that every page is read.
+      order: 'size',
     });
     const job = await product.ended(job_id, 900_000);
     expect(job).toMatchObject({

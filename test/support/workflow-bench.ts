@@ -133,7 +133,9 @@ export async function startServerBench(): Promise<ServerBench> {
 /** Remembers what was recorded, as a mirror would. */
 export function createEventLog() {
   const recorded: { events: JobEvent[]; snapshots: JobSnapshot[] } = { events: [], snapshots: [] };
-  const recordEvents: Activities['recordEvents'] = async ({ events, snapshot }) => {
+  let manifests = 0;
+  const recordEvents: Activities['recordEvents'] = async ({ events, snapshot, manifest }) => {
+    if (manifest) manifests++;
     recorded.events.push(...events);
     recorded.snapshots.push(snapshot);
   };
@@ -142,6 +144,8 @@ export function createEventLog() {
     types: () => recorded.events.map(({ type }) => type),
     numbers: () => recorded.events.map(({ number }) => number),
     events: recorded.events,
+    /** How often a manifest was asked for. */
+    manifests: () => manifests,
     last: () => recorded.snapshots.at(-1)!,
   };
 }

@@ -17,25 +17,34 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const completed = { outcome: 'completed' as const, artifacts: [], bytes: 100, bytes_fetched: 100 };
+const completed = {
+  outcome: 'completed' as const,
+  artifacts: [],
+  bytes: 100,
+  bytes_fetched: 100,
+  damaged_before: false,
+};
 const quick = {
   patience: { firstMs: 10, longestMs: 50, giveUpMs: 60_000, restarts: 3, surprises: 3 },
 };
 
 /** Activities of a job that finds `ids` and fetches each of them; single ones replaced as a test needs. */
-function activities(ids: string[], change: Partial<Activities> = {}) {
+function activities(ids: string[], change: Partial<Activities> = {}, missing: string[] = []) {
   const log = createEventLog();
-  let manifests = 0;
   const all: Partial<Activities> = {
     recordEvents: log.recordEvents,
-    searchPage: async () => ({ next: null, found: ids.length, repairs: [] }),
-    planJob: async ({ chunkSize }) => ({
-      total: ids.length,
-      products: ids.length,
-      repeats: 0,
-      leftOut: 0,
-      bytesTotal: ids.length * 100,
-      chunks: Math.ceil(ids.length / chunkSize),
+    searchPage: async ({ chunkSize }) => ({
+      next: null,
+      plan: {
+        total: ids.length,
+        products: ids.length,
+        repeats: 0,
+        leftOut: 0,
+        bytesTotal: ids.length * 100,
+        chunks: Math.ceil(ids.length / chunkSize),
+      },
+      repairs: [],
+      missing,
     }),
     readChunk: async ({ chunk }) => ({
       record: `chunk-${chunk}`,
@@ -45,10 +54,9 @@ function activities(ids: string[], change: Partial<Activities> = {}) {
     }),
     fetchProduct: async () => completed,
     discardPartial: async () => undefined,
-    writeManifest: async ({ job_id }) => (manifests++, `jobs/${job_id}/manifest.json`),
     ...change,
   };
-  return { all, log, manifests: () => manifests };
+  return { all, log, manifests: () => log.manifests() };
 }
 const chunkSizeOf = (ids: string[]): number => (ids.length > 10 ? 5 : 100);
 
@@ -258,6 +266,21 @@ describe('searchDownload', () => {
         .map((log) => log.types().find((type) => /^product\.(completed|reused)$/.test(type)))
         .sort(),
     ).toEqual(['product.completed', 'product.reused']);
+    await bench.close();
+  });
+
+  it('products that were named and do not exist fail, the others are fetched', async () => {
+    const { all, log } = activities(ids(1), {}, ['nope']);
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID()));
+    expect(await handle.result()).toMatchObject({
+      state: 'succeeded',
+      products_total: 2,
+      products_done: 1,
+      products_failed: 1,
+    });
+    const failed = log.events.find(({ type }) => type === 'product.failed')!;
+    expect(failed.data).toMatchObject({ product_id: 'nope', error: { code: 'NotFound' } });
     await bench.close();
   });
 

@@ -14,6 +14,7 @@ const EVENTS_A_RECORDING = 80;
 
 export class Recorder {
   private busy: Promise<void> | null = null;
+  private manifest = false;
 
   constructor(
     private readonly header: JobHeader,
@@ -26,6 +27,18 @@ export class Recorder {
     this.story.tell(type, new Date(Date.now()).toISOString(), data, change);
     // Recording goes on while the job is being cancelled; failures are retried for ever by the activity's policy.
     this.busy ??= CancellationScope.nonCancellable(() => this.record());
+  }
+
+  /** Appends the job's last event; the manifest, where there is to be one, is written before it is recorded. */
+  tellLast(
+    type: StoredEventType,
+    data: Record<string, unknown>,
+    change: SnapshotChange,
+    manifest: boolean,
+  ): Promise<void> {
+    this.manifest = manifest;
+    this.tell(type, data, change);
+    return this.settled();
   }
 
   /** Resolves once everything told so far is recorded. */
@@ -45,6 +58,7 @@ export class Recorder {
           header: opens ? this.header : null,
           snapshot: this.story.snapshot,
           events,
+          manifest: this.manifest && !this.story.hasUntold,
         });
       }
     } finally {

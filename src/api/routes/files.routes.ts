@@ -40,8 +40,14 @@ async function openFile(context: ApiContext, jobId: string, path: unknown): Prom
   const own = wanted === null ? null : await context.mirror.fileOf(jobId, wanted);
   if (wanted === null || own === null) throw noSuchFile();
   const { absolutePath, bytes } = await resolve(context, wanted);
-  const etag = own.checksum
-    ? `"${own.checksum.algorithm}:${own.checksum.value}"`
+  const { verified } = own;
+  if (verified !== null && verified.bytes !== bytes)
+    throw new ServiceError(
+      'Conflict',
+      `The stored file has ${bytes} bytes and was verified with ${verified.bytes}: retry the job to fetch it again`,
+    );
+  const etag = verified
+    ? `"${verified.checksum.algorithm}:${verified.checksum.value}"`
     : `"sha256:${await digestOf(absolutePath)}"`;
   return { name: wanted.split('/').at(-1)!, absolutePath, bytes, etag };
 }

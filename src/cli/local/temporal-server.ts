@@ -90,6 +90,7 @@ export function temporalServer(options: {
       ...(env['TEMPORAL_NAMESPACE'] ? ['--namespace', env['TEMPORAL_NAMESPACE']] : []),
       ...['--db-filename', join(dataDir, 'temporal.db')],
       ...settings,
+      ...['--dynamic-config-value', 'system.enableActivityEagerExecution=true'],
       ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL'],
     ],
     env: withoutTemporalVariables(env),

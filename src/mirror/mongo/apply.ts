@@ -86,8 +86,12 @@ async function write(
   );
   if (artifacts.length > 0)
     await store.artifacts.bulkWrite(
-      artifacts.map(({ job_id, path, checksum }) => ({
-        updateOne: { filter: { job_id, path }, update: { $set: { checksum } }, upsert: true },
+      artifacts.map(({ job_id, path, checksum, bytes }) => ({
+        updateOne: {
+          filter: { job_id, path },
+          update: { $set: { checksum, bytes } },
+          upsert: true,
+        },
       })),
       { session, ordered: false },
     );

@@ -57,6 +57,7 @@ export interface ArtifactDocument {
   job_id: string;
   path: string;
   checksum: Checksum;
+  bytes: number;
 }
 
 /** `feed` holds the epoch and the last seq; `ping` is written by health checks. */
@@ -89,10 +90,11 @@ export function encodeBatch({ header, snapshot, events }: EventBatch): EncodedBa
       data: toText(`Event ${number} of job ${job_id}`, data),
     })),
     artifacts: events.flatMap((event) =>
-      artifactsOf(event).map(({ path, checksum: { algorithm, value } }) => ({
+      artifactsOf(event).map(({ path, bytes, checksum: { algorithm, value } }) => ({
         job_id: event.job_id,
         path,
         checksum: { algorithm, value },
+        bytes,
       })),
     ),
   };

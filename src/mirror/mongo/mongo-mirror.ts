@@ -128,8 +128,9 @@ function progressAndJobs(
           store.jobs.findOne({ _id: { $eq: jobId }, manifest: { $eq: path } }, idOnly),
         ]),
       );
-      if (artifact !== null) return { checksum: artifact.checksum };
-      return manifest === null ? null : { checksum: null };
+      if (artifact !== null)
+        return { verified: { checksum: artifact.checksum, bytes: artifact.bytes } };
+      return manifest === null ? null : { verified: null };
     },
   };
 }

@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS artifacts (
   path TEXT NOT NULL,
   algorithm TEXT NOT NULL,
   value TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
   PRIMARY KEY (job_id, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS feed (

@@ -95,17 +95,21 @@ function jobReads(
       return buildResult(jobId, decodeJob(row).snapshot, events.map(decodeEvent));
     },
     async fileOf(jobId, path) {
-      const found = store.get<{ algorithm: ChecksumAlgorithm | null; value: string | null }>(
-        `SELECT algorithm, value FROM artifacts WHERE job_id = ? AND path = ?
-         UNION ALL SELECT NULL, NULL FROM jobs WHERE job_id = ? AND manifest = ?`,
-        jobId,
-        path,
+      const artifact = store.get<{ algorithm: ChecksumAlgorithm; value: string; bytes: number }>(
+        'SELECT algorithm, value, bytes FROM artifacts WHERE job_id = ? AND path = ?',
         jobId,
         path,
       );
-      if (found === undefined) return null;
-      const { algorithm, value } = found;
-      return { checksum: algorithm === null || value === null ? null : { algorithm, value } };
+      if (artifact !== undefined) {
+        const { algorithm, value, bytes } = artifact;
+        return { verified: { checksum: { algorithm, value }, bytes } };
+      }
+      const manifest = store.get(
+        'SELECT 1 FROM jobs WHERE job_id = ? AND manifest = ?',
+        jobId,
+        path,
+      );
+      return manifest === undefined ? null : { verified: null };
     },
     async countByState() {
       const counts = Object.fromEntries(jobStates.map((state) => [state, 0]));

@@ -29,13 +29,14 @@ function insertEvent(store: SqliteStore, event: JobEvent): void {
   );
   if (changes === 0) return;
   store.run('UPDATE feed SET seq = seq + 1 WHERE id = 1');
-  for (const { path, checksum } of artifactsOf(event))
+  for (const { path, bytes, checksum } of artifactsOf(event))
     store.run(
-      'INSERT OR REPLACE INTO artifacts (job_id, path, algorithm, value) VALUES (?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO artifacts (job_id, path, algorithm, value, bytes) VALUES (?, ?, ?, ?, ?)',
       event.job_id,
       path,
       checksum.algorithm,
       checksum.value,
+      bytes,
     );
 }
 

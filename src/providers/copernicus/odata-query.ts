@@ -41,11 +41,33 @@ function partsOf(geometry: Geometry): Geometry[] {
   }));
 }
 
+/** About ten metres: a line along a meridian gets a box that has an inside. */
+const LINE_MARGIN_DEGREES = 0.0001;
+
+/** The catalogue takes points and polygons. A line is asked for by its box; the exact line is applied to the answer. */
+function withoutLines(part: Geometry): Geometry {
+  if (part.type !== 'LineString') return part;
+  const positions = part.coordinates as [number, number][];
+  const [xs, ys] = [positions.map(([x]) => x), positions.map(([, y]) => y)];
+  const west = Math.max(-180, Math.min(...xs) - LINE_MARGIN_DEGREES);
+  const east = Math.min(180, Math.max(...xs) + LINE_MARGIN_DEGREES);
+  const south = Math.max(-90, Math.min(...ys) - LINE_MARGIN_DEGREES);
+  const north = Math.min(90, Math.max(...ys) + LINE_MARGIN_DEGREES);
+  const ring = [
+    [west, south],
+    [east, south],
+    [east, north],
+    [west, north],
+    [west, south],
+  ];
+  return { type: 'Polygon', coordinates: [ring] };
+}
+
 /** One `Intersects` for each part (the halves of an area across the antimeridian), joined by `or`. */
 function areaFilter(area: Geometry): string {
-  const each = partsOf(area).map(
-    (part) => `OData.CSC.Intersects(area=geography'SRID=4326;${toWkt(part, AREA_DECIMALS)}')`,
-  );
+  const each = partsOf(area)
+    .map(withoutLines)
+    .map((part) => `OData.CSC.Intersects(area=geography'SRID=4326;${toWkt(part, AREA_DECIMALS)}')`);
   return each.length === 1 ? each[0]! : `(${each.join(' or ')})`;
 }
 
