@@ -121,7 +121,7 @@ async function ended(jobId) {
   for (;;) {
     const job = await (await fetch(`${api}/v1/jobs/${jobId}`)).json();
     if (job.finished_at) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 
