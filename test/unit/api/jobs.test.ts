@@ -136,13 +136,14 @@ describe('a batch', () => {
     expect((await api.post('/v1/jobs/batch', { jobs: many })).status).toBe(422);
   });
 
-  it('says so in every item while Temporal is out of reach', async () => {
+  it('is refused whole, with a time to come back, while Temporal is out of reach', async () => {
     const api = await startApiBench();
     api.engine.reachable = false;
     const jobs = Array.from({ length: 40 }, () => guideRequest);
-    const { items } = await json(await api.post('/v1/jobs/batch', { jobs }));
-    expect(items).toHaveLength(40);
-    expect(items.every((item: any) => item.error.code === 'EngineUnavailable')).toBe(true);
+    const response = await api.post('/v1/jobs/batch', { jobs });
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toMatch(/^\d+$/);
+    expect(await json(response)).toMatchObject({ code: 'EngineUnavailable' });
   });
 });
 
