@@ -2,11 +2,12 @@
  * `--ready-file`: a process that has no port of its own says in a file that it is at work, for whoever started it and for
  * health checks. The file holds its pid and what else it has to tell, and is gone when it is not at work.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { makeDirectory } from './local/make-directory.js';
 
 export function writeReadyFile(file: string, facts: object = {}): void {
-  mkdirSync(dirname(file), { recursive: true });
+  makeDirectory(dirname(resolve(file)), '--ready-file');
   writeFileSync(`${file}.new`, JSON.stringify({ pid: process.pid, ...facts }));
   renameSync(`${file}.new`, file);
 }

@@ -45,7 +45,7 @@ function productsOf(file: string): Product[] {
     );
 }
 
-describe.skipIf(!hasShared)('the recorded pages', () => {
+describe.skipIf(!hasShared)('the recorded pages (skipped without ../shared)', () => {
   it.each(pageFiles)('%s is read, each product of it', (file) => {
     const products = productsOf(file);
     expect(products).toHaveLength(pageOf(file)['value'].length);
@@ -123,7 +123,7 @@ async function replay(pages: Record<string, Record<string, any>>) {
   return { provider, asked };
 }
 
-describe.skipIf(!hasShared)('a search over recorded pages', () => {
+describe.skipIf(!hasShared)('a search over recorded pages (skipped without ../shared)', () => {
   it('follows the recorded links and lists every product once', async () => {
     const pages = { 0: pageOf('s1-page-1.json'), 10: pageOf('s1-page-2.json'), 20: pageOf('s1-page-3.json') }; // prettier-ignore
     const { provider, asked } = await replay(pages);
@@ -168,7 +168,7 @@ describe.skipIf(!hasShared)('a search over recorded pages', () => {
   });
 });
 
-describe.skipIf(!hasShared)('the recorded download', () => {
+describe.skipIf(!hasShared)('the recorded download (skipped without ../shared)', () => {
   it.each(['value-orbit-headers.json', 'value-orbit-headers-2.json'])(
     '%s bears the name that a file gets where no header tells it',
     (file) => {
@@ -189,7 +189,7 @@ describe.skipIf(!hasShared)('the recorded download', () => {
   );
 });
 
-describe.skipIf(!hasShared)('the recorded token', () => {
+describe.skipIf(!hasShared)('the recorded token (skipped without ../shared)', () => {
   it('is read', () => {
     const { body } = read('identity/token-password-grant.redacted.json')['response'];
     const answer = { ...body, access_token: 'a.b.c', refresh_token: 'd.e.f' };
@@ -222,7 +222,7 @@ const observed: ObservedError[] = hasShared
     )
   : [];
 
-describe.skipIf(!hasShared)('the observed errors', () => {
+describe.skipIf(!hasShared)('the observed errors (skipped without ../shared)', () => {
   it.each(observed)('$service: $request', ({ service, status, body }) => {
     const answer = { status, headers: {}, body: JSON.stringify(body) };
     const error =

@@ -7,7 +7,7 @@ import { replayOrbitProduct, type RecordedCopernicus } from '../support/recorded
 import { hasShared } from '../support/shared.js';
 
 // Skipped where the recordings of the real service (../shared) are not there.
-describe.skipIf(!hasShared)('the main job on real input', () => {
+describe.skipIf(!hasShared)('the main job on real input (skipped without ../shared)', () => {
   let copernicus: RecordedCopernicus;
   let product: RunningProduct;
   beforeAll(async () => {

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, lstat, mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { access, lstat, readdir, readFile, rm, statfs } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { ServiceError } from '../../jobs/error-codes.js';
@@ -12,7 +12,7 @@ import { artifactSchema } from '../../jobs/product.js';
 import { createHashPool, errnoOf, hashFile, stored } from '../../transfer/index.js';
 import type { ArtifactStore } from '../artifact-store.js';
 import { syncFolder, writeDurably } from './durable.js';
-import { makeParents, placeFor, resolveFile, safeSegments } from './paths.js';
+import { makeFolder, makeParents, placeFor, resolveFile, safeSegments } from './paths.js';
 import { publishFile } from './publish.js';
 import { sweepFolder } from './sweep.js';
 
@@ -57,7 +57,6 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
 
   return {
     async prepare() {
-      await stored(mkdir(root, { recursive: true }));
       for (const folder of [root, partials, records, temporaries]) await prepareFolder(folder);
       await syncFolder(root);
     },
@@ -124,7 +123,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
 }
 
 async function prepareFolder(folder: string): Promise<void> {
-  await stored(mkdir(folder, { recursive: true }));
+  await stored(makeFolder(folder));
   const facts = await stored(lstat(folder));
   if (!facts.isDirectory())
     throw new ServiceError('StoreUnavailable', 'The data directory, or a folder in it, is a link', {

@@ -3,7 +3,7 @@
  * and without a link on the way: the text is checked first, then each component on disk.
  */
 import { lstat, mkdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ServiceError } from '../../jobs/error-codes.js';
 import { errnoOf, stored } from '../../transfer/index.js';
 
@@ -32,6 +32,22 @@ export function placeFor(base: string, path: string): string {
       details: { path: path.slice(0, 300) },
     });
   return join(base, ...segments);
+}
+
+/**
+ * Makes a folder and what is missing above it. Node's own `recursive` never ends where a parent exists and the system
+ * still answers ENOENT, as /proc does.
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return;
+    const above = dirname(folder);
+    if (errnoOf(error) !== 'ENOENT' || above === folder) throw error;
+    await makeFolder(above);
+    await mkdir(folder).catch(ignoreExisting);
+  }
 }
 
 /** Makes the folders above a place, refusing links; returns those that were there or are new, outermost first. */

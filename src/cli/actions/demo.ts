@@ -144,7 +144,7 @@ async function follow(
   }
   const manifest = resolve(dataDir, result.manifest);
   notes.say(`\nVerifying again, from the manifest alone: ${manifest}`);
-  const files = await verifyManifest(manifest, (file) => tellFile(context, file), stop.signal);
+  const { files } = await verifyManifest(manifest, (file) => tellFile(context, file), stop.signal);
   const broken = files.filter(({ problem }) => problem !== null).length;
   if (broken > 0 || files.length === 0) {
     notes.say(paint.red(`${broken} of ${files.length} files do not verify`));

@@ -1,5 +1,5 @@
 /** Tests what Nimbus needs, one line a thing, and says what to do for each that fails. */
-import { access, constants, mkdir, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { ConfigError, type Config } from '../../config.js';
 import { createTemporalEngine } from '../../engine/temporal-engine.js';
 import { isServiceError } from '../../jobs/error-codes.js';
@@ -8,6 +8,7 @@ import { openMirror, openProviders } from '../composition.js';
 import type { CliContext } from '../context.js';
 import { CommandError, EXIT, type ExitCode } from '../exit-codes.js';
 import type { Environment } from '../local/cache.js';
+import { makeDirectory } from '../local/make-directory.js';
 import { isPortFree, loopbackOf } from '../local/ports.js';
 import { withRunningStack } from '../local/running-stack.js';
 import { bytes, plain } from '../output/text.js';
@@ -90,17 +91,15 @@ function versions(): Check {
 async function dataDirectory({ dataDir }: Config): Promise<Check> {
   const name = 'Data directory';
   try {
-    await mkdir(dataDir, { recursive: true });
-    await access(dataDir, constants.W_OK | constants.X_OK);
+    makeDirectory(dataDir);
     const { bavail, bsize } = await statfs(dataDir);
     const free = bavail * bsize;
     const ok = free >= LEAST_FREE_BYTES;
     const next = ok ? null : 'Free some space, or set NIMBUS_DATA_DIR to a larger disk';
     return { name, ok, detail: `${dataDir}, ${bytes(free)} free`, next };
   } catch (error) {
-    const detail = `${dataDir}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`;
-    const next = 'Set NIMBUS_DATA_DIR to a directory that this user may write to';
-    return { name, ok: false, detail, next };
+    const next = 'Set NIMBUS_DATA_DIR to a place that this user may write to';
+    return { name, ok: false, detail: wordsOf(error), next };
   }
 }
 

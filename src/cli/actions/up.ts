@@ -1,5 +1,4 @@
 /** The whole product on this machine until it is asked to stop, its data under the data directory. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../config.js';
 import type { CliContext } from '../context.js';
@@ -34,13 +33,6 @@ export async function up(context: CliContext, options: UpOptions): Promise<ExitC
   const { env, stop, notes } = context;
   const config = context.config();
   const { dataDir } = config;
-  await mkdir(dataDir, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(
-      `Cannot make ${dataDir}: ${error.code}`,
-      EXIT.config,
-      'Set NIMBUS_DATA_DIR',
-    );
-  });
   const hold = tryHold(join(dataDir, 'run', 'up.lock'));
   if (!hold)
     throw new CommandError(

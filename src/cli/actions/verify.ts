@@ -6,7 +6,7 @@ import { verifyManifest, type VerifiedFile } from '../verify/verify-manifest.js'
 
 export async function verify(context: CliContext, manifest: string): Promise<ExitCode> {
   const { stop, notes } = context;
-  const files = await verifyManifest(
+  const verified = await verifyManifest(
     manifest,
     (file) => tellFile(context, file),
     stop.signal,
@@ -14,12 +14,13 @@ export async function verify(context: CliContext, manifest: string): Promise<Exi
     if (stop.which() !== null) return null;
     throw error;
   });
-  if (files === null) return stop.exitCode();
+  if (verified === null) return stop.exitCode();
+  const { files, jobId } = verified;
   const broken = files.filter(({ problem }) => problem !== null).length;
   notes.say(
     broken === 0
       ? `${files.length} files are what the manifest says`
-      : `${broken} of ${files.length} files are not what the manifest says: fetch them again with \`nimbus jobs retry <id>\``,
+      : `${broken} of ${files.length} files are not what the manifest says: fetch them again with \`nimbus jobs retry ${plain(jobId ?? '<id>')}\``,
   );
   return broken === 0 ? EXIT.ok : EXIT.failed;
 }

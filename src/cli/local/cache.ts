@@ -3,7 +3,7 @@
  * appears under its final name only when it is complete and has answered `--version`; two clones may fetch at once.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -56,11 +56,11 @@ export async function obtain(
   const { env, notes, signal } = context;
   if (existsSync(finalPath)) return finalPath;
   const folder = dirname(finalPath);
-  await mkdir(folder, { recursive: true });
   const lock = await hold(
     join(folder, '.fetching'),
     () => notes.say(`waiting for another process that fetches ${finalPath}`),
     signal,
+    'XDG_CACHE_HOME',
   );
   try {
     if (existsSync(finalPath)) return finalPath;

@@ -3,7 +3,6 @@
  * the API and a worker; each a supervised process of its own. What was given (an address, a URI, credentials) is used
  * as it is and never started, stopped or written down.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../config.js';
 import { CommandError, EXIT } from '../exit-codes.js';
@@ -12,6 +11,7 @@ import { nimbusProgram } from '../project.js';
 import { readReadyFile } from '../ready-file.js';
 import type { Environment } from './cache.js';
 import { findMongod, mongodServer, mongodUri } from './mongod.js';
+import { makeDirectory } from './make-directory.js';
 import { loopbackOf } from './ports.js';
 import { supervise, type ProcessSpec, type SupervisedProcess } from './supervised-process.js';
 import { findTemporal, temporalServer } from './temporal-server.js';
@@ -81,7 +81,7 @@ async function start(plan: StackPlan, [work, front, ground]: Layers, begin: Begi
   const { config, dataDir, notes, sandbox } = plan;
   const logDir = join(dataDir, 'logs');
   const runDir = join(dataDir, 'run');
-  await mkdir(runDir, { recursive: true });
+  for (const folder of [runDir, logDir]) makeDirectory(folder);
   const temporal = await planTemporal(plan, logDir);
   const mongod = await planMirror(plan, logDir);
   const sandboxFile = join(runDir, 'sandbox.json');
@@ -153,7 +153,7 @@ async function planTemporal(plan: StackPlan, logDir: string): Promise<PlannedPar
       'Install the Temporal CLI (https://docs.temporal.io/cli) or Go, or set TEMPORAL_ADDRESS',
     );
   const dataPath = join(dataDir, 'temporal');
-  await mkdir(dataPath, { recursive: true });
+  makeDirectory(dataPath);
   const grpc = await port('temporal');
   const ui = await port('temporalUi');
   const ports = { grpc, ui, http: await port('internal'), metrics: await port('internal') };
@@ -188,7 +188,7 @@ async function planMirror(
     };
   }
   const dataPath = join(dataDir, 'mongodb');
-  await mkdir(dataPath, { recursive: true });
+  makeDirectory(dataPath);
   const own = await port('mongodb');
   return {
     spec: mongodServer({ binary, dataDir: dataPath, logDir, port: own, env, restart: true }),

@@ -2,11 +2,12 @@
  * What `nimbus up` on this data directory started, for other commands beside it: `doctor`, `rebuild` or one more `worker`
  * find its Temporal and MongoDB without being told. Holds addresses only, never what the user gave.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Environment } from './cache.js';
+import { makeDirectory } from './make-directory.js';
 import { ORPHAN_GRACE_MS } from './supervised-process.js';
 
 const schema = z.object({
@@ -33,7 +34,7 @@ export async function beginRunningStack(
 
 export function writeRunningStack(dataDir: string, env: Record<string, string>): void {
   const file = stackFile(dataDir);
-  mkdirSync(dirname(file), { recursive: true });
+  makeDirectory(dirname(file));
   writeFileSync(`${file}.new`, JSON.stringify({ pid: process.pid, env }, null, 2));
   renameSync(`${file}.new`, file);
 }

@@ -38,7 +38,8 @@ interface State {
   waiting: string | null;
 }
 
-const BAR_WIDTH = 30;
+/** A bar gives way to the figures where the terminal is narrow. */
+const barWidth = (columns: number): number => (columns < 100 ? 20 : 30);
 const SHOWN_PRODUCTS = 6;
 const REDRAW_MS = 100;
 /** Plain progress lines: this far apart, in time and in percent. */
@@ -68,7 +69,7 @@ export function createJobView(
   };
   const draw = (): void => {
     erase();
-    const lines = foot(state, paint, stream.columns ?? 100);
+    const lines = foot(state, paint, stream.columns || 80);
     stream.write(lines.map((line) => `${line}\n`).join(''));
     drawn = lines.length;
     lastDrawMs = now();
@@ -80,7 +81,7 @@ export function createJobView(
   const sayProgress = (figures: Figures): void => {
     if (now() - lastSaid.atMs < PLAIN_MS || figures.progress === lastSaid.percent) return;
     lastSaid = { atMs: now(), percent: figures.progress };
-    stream.write(`  ${figuresLine(figures, state)}\n`);
+    stream.write(`  ${figuresLine(figures, state.total, state.done)}\n`);
   };
 
   return {
@@ -156,16 +157,23 @@ function problemText(value: unknown): string {
   return [text(title), text(detail)].filter(Boolean).join(': ');
 }
 
-function figuresLine(figures: Figures, state: State): string {
+/** As many of the figures as the width has room for, the most telling first; none is cut. */
+function figuresLine(figures: Figures, total: State['total'], done: number, width = Infinity) {
   const of = figures.bytes_total === null ? '' : ` of ${bytes(figures.bytes_total)}`;
-  const left = figures.eta_seconds === null ? '' : `, ${seconds(figures.eta_seconds * 1000)} left`;
-  const products = state.total === null ? '' : `, ${state.done} of ${state.total} products`;
-  return `${String(figures.progress).padStart(3)} %  ${bytes(figures.bytes_downloaded)}${of}, ${bytes(figures.speed_bytes_per_second)}/s${left}${products}`;
+  const parts = [
+    `${String(figures.progress).padStart(3)} %  ${bytes(figures.bytes_downloaded)}${of}`,
+    `${bytes(figures.speed_bytes_per_second)}/s`,
+    ...(figures.eta_seconds === null ? [] : [`${seconds(figures.eta_seconds * 1000)} left`]),
+    ...(total === null ? [] : [`${done} of ${total} products`]),
+  ];
+  while (parts.length > 1 && parts.join(', ').length > width) parts.pop();
+  return shorten(parts.join(', '), width);
 }
 
 function foot(state: State, paint: Paint, columns: number): string[] {
   const { figures } = state;
-  const width = Math.max(10, columns - BAR_WIDTH - 6);
+  const cells = barWidth(columns);
+  const width = Math.max(10, columns - cells - 6);
   const fetching = [...state.fetching.values()];
   const shown = fetching.slice(0, SHOWN_PRODUCTS).map(({ name, sizeBytes }) => {
     const size = sizeBytes === null ? '' : `  ${bytes(sizeBytes)}`;
@@ -178,18 +186,16 @@ function foot(state: State, paint: Paint, columns: number): string[] {
   const productsLine = `${String(state.done + state.failed).padStart(3)} of ${state.total ?? '?'} products`;
   return [
     ...shown,
-    `  ${bar(productShare, paint)} ${shorten(productsLine, width)}`,
-    `  ${bar(share, paint)} ${shorten(figures ? figuresLine(figures, { ...state, total: null }) : 'searching', width)}`,
+    `  ${bar(productShare, cells, paint)} ${shorten(productsLine, width)}`,
+    `  ${bar(share, cells, paint)} ${figures ? figuresLine(figures, null, 0, width) : shorten('searching', width)}`,
   ];
 }
 
 const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-function bar(share: number, paint: Paint): string {
-  const cells = Math.min(1, Math.max(0, share)) * BAR_WIDTH;
+function bar(share: number, width: number, paint: Paint): string {
+  const cells = Math.min(1, Math.max(0, share)) * width;
   const full = Math.floor(cells);
   const part = eighths[Math.floor((cells - full) * 8)] ?? '';
-  return (
-    paint.cyan(`${'█'.repeat(full)}${part}`) + ' '.repeat(BAR_WIDTH - full - part.length) + '▏'
-  );
+  return paint.cyan(`${'█'.repeat(full)}${part}`) + ' '.repeat(width - full - part.length) + '▏';
 }

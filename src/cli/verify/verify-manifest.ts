@@ -15,6 +15,7 @@ import { plain } from '../output/text.js';
 
 const manifestSchema = z.looseObject({
   type: z.literal('FeatureCollection'),
+  'nimbus:job': z.looseObject({ job_id: z.string() }).optional(),
   features: z.array(
     z.looseObject({
       id: z.string(),
@@ -46,12 +47,15 @@ export interface VerifiedFile {
   problem: string | null;
 }
 
-/** @throws CommandError (65) if `path` is not a manifest */
+/**
+ * `jobId` is null where the manifest does not say whose it is.
+ * @throws CommandError (65) if `path` is not a manifest
+ */
 export async function verifyManifest(
   path: string,
   onFile: (file: VerifiedFile) => void,
   signal: AbortSignal,
-): Promise<VerifiedFile[]> {
+): Promise<{ jobId: string | null; files: VerifiedFile[] }> {
   const files: VerifiedFile[] = [];
   const manifest = await readManifest(path);
   for (const feature of manifest.features)
@@ -61,8 +65,10 @@ export async function verifyManifest(
       files.push(file);
       onFile(file);
     }
-  return files;
+  return { jobId: manifest['nimbus:job']?.job_id ?? null, files };
 }
+
+const WHERE_IT_IS = 'Give the manifest.json of a job; `nimbus jobs result <id>` prints where it is';
 
 type Manifest = z.infer<typeof manifestSchema>;
 type Asset = Manifest['features'][number]['assets'][string];
@@ -71,21 +77,21 @@ async function readManifest(path: string): Promise<Manifest> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new CommandError(`Cannot read ${plain(path)}: ${error.code}`, EXIT.dataError);
   });
-  const parsed = manifestSchema.safeParse(parseJson(text));
+  const parsed = manifestSchema.safeParse(parseJson(text, path));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new CommandError(
     `${plain(path)} is not a manifest: ${issue?.path.join('.') || 'the document'}: ${issue?.message}`,
     EXIT.dataError,
-    'Give the manifest.json of a job; `nimbus jobs result <id>` prints where it is',
+    WHERE_IT_IS,
   );
 }
 
-function parseJson(text: string): unknown {
+function parseJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return null;
+    throw new CommandError(`${plain(path)} is not JSON`, EXIT.dataError, WHERE_IT_IS);
   }
 }
 
@@ -119,7 +125,7 @@ async function verifyAsset(
   const wrong = expected.find(({ algorithm, value }) => actual.get(algorithm) !== value);
   return {
     ...known,
-    checksums: expected.filter((checksum) => checksum !== wrong),
+    checksums: expected.filter(({ algorithm, value }) => actual.get(algorithm) === value),
     problem: wrong
       ? `${wrong.algorithm} is ${actual.get(wrong.algorithm)}, the manifest says ${wrong.value}`
       : null,

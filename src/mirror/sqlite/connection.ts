@@ -4,7 +4,7 @@
  * the last moments, which a rebuild brings back). Several processes may share the file.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'libsql';
 import { ServiceError } from '../../jobs/error-codes.js';
@@ -74,8 +74,19 @@ export function createSqliteStore(path: string): SqliteStore {
   };
 }
 
+/** One folder at a time: Node's `recursive` never ends where a parent exists and the system answers ENOENT, as /proc does. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error;
+  }
+}
+
 function open(path: string): Opened {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
   try {
     database.exec('PRAGMA journal_mode = WAL');

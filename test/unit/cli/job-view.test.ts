@@ -68,6 +68,30 @@ describe('createJobView', () => {
   });
 });
 
+describe('figures at the foot', () => {
+  const far: Told = {
+    kind: 'progress',
+    data: {
+      ...{ progress: 41, bytes_downloaded: 1.3e11, bytes_total: 3.1e11 },
+      ...{ speed_bytes_per_second: 1.93e7, eta_seconds: 9500 },
+    },
+  };
+
+  it.each([
+    [80, ' 41 %  130 GB of 310 GB, 19.3 MB/s, 2 h 38 min left'],
+    [undefined, ' 41 %  130 GB of 310 GB, 19.3 MB/s, 2 h 38 min left'],
+    [60, ' 41 %  130 GB of 310 GB, 19.3 MB/s'],
+    [50, ' 41 %  130 GB of 310 GB'],
+  ])('are whole on %s columns, and fewer where there is no room', (columns, expected) => {
+    let out = '';
+    const stream = { isTTY: true, write: (text: string) => (out += text) };
+    const view = createJobView(columns ? { ...stream, columns } : stream, createPaint(false));
+    view.told(far);
+    expect(out.split('\n').at(-2)).toMatch(new RegExp(`▏ ${expected}$`));
+    expect(out.split('\n').at(-2)!.length).toBeLessThanOrEqual(columns ?? 80);
+  });
+});
+
 describe('createNdjsonView', () => {
   it('writes one JSON object a line', () => {
     let out = '';

@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cacheDirectory, obtain, onPath } from '../../../src/cli/local/cache.js';
 import { hold, tryHold } from '../../../src/cli/local/exclusive.js';
+import { makeDirectory } from '../../../src/cli/local/make-directory.js';
 import { findMongod, mongodServer } from '../../../src/cli/local/mongod.js';
 import {
   forgetRunningStack,
@@ -123,6 +125,42 @@ describe('tryHold', () => {
     setTimeout(() => first?.release(), 100);
     (await next).release();
     expect(waited).toBe(1);
+  });
+});
+
+describe('makeDirectory', () => {
+  it('makes what is missing, and leaves what is there', () => {
+    const deep = join(directory, 'a/b/c');
+    makeDirectory(deep);
+    makeDirectory(deep);
+    expect(readdirSync(join(directory, 'a'))).toEqual(['b']);
+  });
+
+  it.each(['file', 'file/below', 'dangling'])('names what cannot be used: %s', (name) => {
+    writeFileSync(join(directory, 'file'), '');
+    symlinkSync(join(directory, 'nowhere'), join(directory, 'dangling'));
+    const path = join(directory, name);
+    const refusal = { exitCode: 78, message: expect.stringContaining(path) };
+    expect(() => makeDirectory(path)).toThrow(expect.objectContaining(refusal));
+    expect(() => tryHold(join(path, 'run', 'up.lock'))).toThrow(
+      expect.objectContaining({ exitCode: 78, nextStep: expect.stringMatching(/NIMBUS_DATA_DIR/) }),
+    );
+  });
+
+  it.skipIf(process.platform !== 'linux')(
+    'ends where the parent is there and the system says that it is not (skipped without /proc)',
+    () => {
+      expect(() => makeDirectory('/proc/nope/run')).toThrow(
+        expect.objectContaining({ exitCode: 78, message: '/proc/nope/run cannot be used: ENOENT' }),
+      );
+    },
+  );
+
+  it('refuses a lock file that is none', () => {
+    mkdirSync(join(directory, 'up.lock'));
+    expect(() => tryHold(join(directory, 'up.lock'))).toThrow(
+      expect.objectContaining({ exitCode: 78 }),
+    );
   });
 });
 

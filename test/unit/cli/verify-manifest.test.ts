@@ -37,7 +37,8 @@ const good = {
   'nimbus:checksums': { md5: MD5, blake3: BLAKE3 },
   'nimbus:level': 'provider',
 };
-const verify = (path: string) => verifyManifest(path, () => {}, new AbortController().signal);
+const run = (path: string) => verifyManifest(path, () => {}, new AbortController().signal);
+const verify = async (path: string) => (await run(path)).files;
 const write = (bytes: Buffer) => writeFileSync(join(directory, 'products/p.zip'), bytes);
 
 describe('verifyManifest', () => {
@@ -69,7 +70,9 @@ describe('verifyManifest', () => {
 
   it('tells a flipped bit, a lost byte, a missing file and a manifest without digests', async () => {
     write(Buffer.from('abb'));
-    expect((await verify(manifest(good)))[0]?.problem).toMatch(/^blake3 is [0-9a-f]{64}, the/);
+    const [flipped] = await verify(manifest(good));
+    expect(flipped?.problem).toMatch(/^blake3 is [0-9a-f]{64}, the/);
+    expect(flipped?.checksums).toEqual([]);
     write(Buffer.from('ab'));
     expect((await verify(manifest(good)))[0]?.problem).toBe('2 bytes, the manifest says 3');
     rmSync(join(directory, 'products/p.zip'));
@@ -82,7 +85,20 @@ describe('verifyManifest', () => {
   it('fails a file whose two records of one digest disagree', async () => {
     write(content);
     const asset = { ...good, 'file:checksum': `d50110${'0'.repeat(32)}` };
-    expect((await verify(manifest(asset)))[0]?.problem).toMatch(/^md5 is /);
+    const [file] = await verify(manifest(asset));
+    expect(file?.problem).toMatch(/^md5 is /);
+    expect(file?.checksums).toEqual([
+      { algorithm: 'md5', value: MD5 },
+      { algorithm: 'blake3', value: BLAKE3 },
+    ]);
+  });
+
+  it('knows whose manifest it is', async () => {
+    write(content);
+    const path = manifest(good);
+    expect((await run(path)).jobId).toBeNull();
+    writeFileSync(path, '{"type":"FeatureCollection","nimbus:job":{"job_id":"j1"},"features":[]}');
+    expect((await run(path)).jobId).toBe('j1');
   });
 
   it('reads no address and no absolute path', async () => {
@@ -95,6 +111,11 @@ describe('verifyManifest', () => {
   it('refuses what is not a manifest with exit code 65', async () => {
     const path = join(directory, 'other.json');
     await expect(verify(path)).rejects.toMatchObject({ exitCode: 65 });
+    writeFileSync(path, 'not JSON');
+    await expect(verify(path)).rejects.toMatchObject({
+      exitCode: 65,
+      message: `${path} is not JSON`,
+    });
     writeFileSync(path, '{"type":"Feature"}');
     await expect(verify(path)).rejects.toMatchObject({
       exitCode: 65,
