@@ -9,7 +9,15 @@ import { z } from 'zod';
 const flag = z
   .enum(['true', 'false', '1', '0', 'yes', 'no'])
   .transform((value) => ['true', '1', 'yes'].includes(value));
-const port = z.coerce.number().int().min(1).max(65_535);
+/** `expected` completes "Not …". */
+const number = (expected: string, accepts: (value: number) => boolean) =>
+  z.coerce.number(`Not ${expected}`).refine(accepts, `Not ${expected}`);
+const whole = (min: number, max: number) =>
+  number(
+    `a whole number from ${min} to ${max}`,
+    (value) => Number.isInteger(value) && value >= min && value <= max,
+  );
+const port = whole(1, 65_535);
 const url = z
   .url({ protocol: /^https?$/, error: 'Not an http(s) address' })
   .transform((value) => value.replace(/\/+$/, ''));
@@ -55,7 +63,10 @@ export const variables = {
   NIMBUS_API_PORT: port.default(8000),
   NIMBUS_API_KEY: z.string().min(8, 'Shorter than 8 characters').optional(),
   NIMBUS_CORS_ORIGINS: origins.default([]),
-  NIMBUS_MAX_REQUEST_MB: z.coerce.number().positive().max(64).default(2),
+  NIMBUS_MAX_REQUEST_MB: number(
+    'a number above 0, at most 64',
+    (value) => value > 0 && value <= 64,
+  ).default(2),
   NIMBUS_ENABLE_METRICS: flag.default(true),
   NIMBUS_RUNTIME_ROLE: z.enum(['api', 'worker', 'all']).default('all'),
   NIMBUS_DB_BACKEND: z.enum(['mongodb', 'sqlite']).default('mongodb'),
@@ -69,10 +80,13 @@ export const variables = {
     .default('nimbus'),
   NIMBUS_DB_PATH: text.optional(),
   NIMBUS_DATA_DIR: text.default('./data'),
-  NIMBUS_MAX_JOBS: z.coerce.number().int().min(1).max(64).default(4),
+  NIMBUS_MAX_JOBS: whole(1, 64).default(4),
   NIMBUS_PROVIDER_LIMITS: providerLimits.default({ copernicus: 4 }),
-  NIMBUS_STALE_JOB_SECONDS: z.coerce.number().min(5).max(3600).default(15),
-  NIMBUS_QUEUE_POLL_SECONDS: z.coerce.number().positive().optional(),
+  NIMBUS_STALE_JOB_SECONDS: number(
+    'a number of seconds from 5 to 3600',
+    (value) => value >= 5 && value <= 3600,
+  ).default(15),
+  NIMBUS_QUEUE_POLL_SECONDS: number('a number above 0', (value) => value > 0).optional(),
   NIMBUS_COPERNICUS_BASE_URL: url.default('https://catalogue.dataspace.copernicus.eu'),
   NIMBUS_COPERNICUS_DOWNLOAD_URL: url.default('https://download.dataspace.copernicus.eu'),
   NIMBUS_COPERNICUS_TOKEN_URL: url.default(

@@ -17,20 +17,22 @@ function flatten(
     const path = [...prefix, ...issue.path];
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => ({ path: toPath([...path, key]), message: 'Unknown field' }));
-    if (issue.code === 'invalid_union' && issue.errors.length > 0)
-      return flatten(closest(issue.errors), path);
+    const meant = issue.code === 'invalid_union' ? closest(issue.errors) : null;
+    if (meant) return flatten(meant, path);
     return [{ path: toPath(path), message: issue.message }];
   });
 }
 
-/** Of a union's branches, the one that the input comes nearest to: the fewest complaints, the first of equals. */
-function closest(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[] {
+/** Of a union's branches, the one that the input comes nearest to: the fewest complaints. Null where none is nearest. */
+function closest(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[] | null {
   const complaints = (branch: z.core.$ZodIssue[]): number =>
     branch.reduce(
       (sum, issue) => sum + (issue.code === 'unrecognized_keys' ? 1 + issue.keys.length : 1),
       0,
     );
-  return branches.reduce((best, branch) => (complaints(branch) < complaints(best) ? branch : best));
+  const fewest = Math.min(...branches.map(complaints));
+  const nearest = branches.filter((branch) => complaints(branch) === fewest);
+  return nearest.length === 1 ? nearest[0]! : null;
 }
 
 const toPath = (path: readonly PropertyKey[]): string => path.map(String).join('.').slice(0, 300);

@@ -5,7 +5,7 @@ import { ServiceError } from '../jobs/error-codes.js';
 import { parseOr } from './invalid.js';
 import { jsonBody } from './middleware/json-body.js';
 import { methodNotAllowed } from './middleware/errors.js';
-import type { BodyOf, Operation, QueryOf } from './operation.js';
+import { needsBody, type BodyOf, type Operation, type QueryOf } from './operation.js';
 import { allOperations } from './operations.js';
 import { parseQuery } from './query.js';
 
@@ -39,7 +39,7 @@ export function createMount(
     router[operation.method](
       toExpressPath(operation.path),
       named,
-      ...(operation.body ? jsonBody(maxBodyBytes) : []),
+      ...(operation.body ? jsonBody(maxBodyBytes, needsBody(operation)) : []),
       (request, response) => handler({ ...parseCall(operation, request), request, response }),
     );
   };

@@ -10,7 +10,7 @@ import { geometrySchema } from '../jobs/product.js';
 import { jobRequestSchema } from '../jobs/request.js';
 import { jobResultSchema } from '../jobs/result.js';
 import { problemKinds } from './http-problems.js';
-import type { Answer, Operation } from './operation.js';
+import { needsBody, type Answer, type Operation } from './operation.js';
 import { allOperations } from './operations.js';
 import {
   batchAnswerSchema,
@@ -58,7 +58,11 @@ const refTo = (name: string): Json => ({ $ref: `#/components/schemas/${name}` })
 export function createOpenApi(version: string): Json {
   const paths: Record<string, Json> = {};
   for (const operation of allOperations)
-    paths[operation.path] = { ...paths[operation.path], [operation.method]: describe(operation) };
+    paths[operation.path] = {
+      ...paths[operation.path],
+      [operation.method]: describe(operation),
+      ...(operation.headSummary && { head: describeHead(operation, operation.headSummary) }),
+    };
   return {
     openapi: '3.1.0',
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
@@ -66,6 +70,8 @@ export function createOpenApi(version: string): Json {
       title: 'Nimbus',
       version,
       summary: 'This area, these dates, this collection → verified satellite files',
+      description:
+        'Another method at an address of this document is answered as the response `MethodNotAllowed` says.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -77,6 +83,7 @@ export function createOpenApi(version: string): Json {
         ...toComponents(requestComponents, 'input'),
         ...toComponents(answerComponents, 'output'),
       },
+      responses: { MethodNotAllowed: methodNotAllowed },
       securitySchemes: {
         apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
         bearer: { type: 'http', scheme: 'bearer' },
@@ -100,7 +107,7 @@ function describe(operation: Operation): Json {
     ],
     ...(operation.body && {
       requestBody: {
-        required: !operation.body.safeParse(undefined).success,
+        required: needsBody(operation),
         content: {
           'application/json': {
             schema: schemaOf(operation.body, 'input'),
@@ -111,6 +118,25 @@ function describe(operation: Operation): Json {
     }),
     responses: { ...answersOf(operation), ...problemsOf(operation) },
   };
+}
+
+/** As GET, of the whole and without its body. */
+function describeHead(operation: Operation, summary: string): Json {
+  const { 206: _part, ...answers } = operation.answers;
+  const problems = operation.problems.filter((code) => code !== 'RangeNotSatisfiable');
+  const { Range: _range, 'If-Range': _ifRange, ...headers } = operation.headers ?? {};
+  const {
+    description: _description,
+    responses,
+    ...described
+  } = describe({
+    ...operation,
+    ...{ id: `${operation.id}Head`, summary, answers, problems, headers },
+  });
+  const withoutContent = Object.entries(responses as Record<string, Json>).map(
+    ([status, { content: _content, ...rest }]) => [status, rest],
+  );
+  return { ...described, responses: Object.fromEntries(withoutContent) as Json };
 }
 
 const pathParameters = ({ params = {} }: Operation): Json[] =>
@@ -162,12 +188,26 @@ function describeAnswer({ description, schema, contentType, headers }: Answer): 
   };
 }
 
+const bodyProblems = ['BadRequest', 'InvalidInput', 'PayloadTooLarge', 'UnsupportedMediaType'];
+
+const problemAnswer = (description: string): Json => ({
+  description,
+  content: { 'application/problem+json': { schema: refTo('Problem') } },
+});
+
+const methodNotAllowed: Json = {
+  ...problemAnswer('MethodNotAllowed (405)'),
+  headers: { Allow: { description: 'The methods that there are', schema: { type: 'string' } } },
+};
+
 /** By status; problems that share one are named together. */
 function problemsOf(operation: Operation): Json {
   const codes = [
     ...operation.problems,
     ...(operation.open ? [] : ['Unauthorized']),
     ...(operation.query ? ['BadRequest'] : []),
+    ...(operation.body ? bodyProblems : []),
+    ...(operation.method === 'get' ? [] : ['OriginRefused']),
     'Internal',
   ];
   const byStatus: Record<number, string[]> = {};
@@ -177,13 +217,7 @@ function problemsOf(operation: Operation): Json {
   return Object.fromEntries(
     Object.entries(byStatus)
       .filter(([status]) => !taken.includes(status))
-      .map(([status, shared]) => [
-        status,
-        {
-          description: shared.join(', '),
-          content: { 'application/problem+json': { schema: refTo('Problem') } },
-        },
-      ]),
+      .map(([status, shared]) => [status, problemAnswer(shared.join(', '))]),
   );
 }
 

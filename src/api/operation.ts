@@ -18,6 +18,8 @@ export interface Operation {
   path: string;
   tag: string;
   summary: string;
+  /** Summary of HEAD, where it is worth a description of its own. */
+  headSummary?: string;
   description?: string;
   params?: Record<string, string>;
   query?: z.ZodObject;
@@ -30,6 +32,10 @@ export interface Operation {
   /** Body of the curl example. */
   example?: unknown;
 }
+
+/** Whether a request without a body is refused. */
+export const needsBody = ({ body }: Operation): boolean =>
+  body !== undefined && !body.safeParse(undefined).success;
 
 /** Keeps the literal types, so that a handler's input follows from the schemas. */
 export const operation = <const O extends Operation>(described: O): O => described;

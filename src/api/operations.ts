@@ -45,6 +45,27 @@ const guideRequest = {
 export const MOST_PAGE_SIZE = 500;
 export const jobSorts = ['created_at', '-created_at', 'updated_at', '-updated_at'] as const;
 
+const listQuery = z
+  .strictObject({
+    page: wholeNumber(1, 1_000_000)
+      .optional()
+      .meta({ default: 1, description: 'Not together with cursor' }),
+    page_size: wholeNumber(1, MOST_PAGE_SIZE).default(50),
+    state: oneOrMore(jobStates).optional().describe('May be given several times'),
+    provider: shortText(40).optional(),
+    job_type: z.enum(jobTypes, `Give one of: ${jobTypes.join(', ')}`).optional(),
+    collection: shortText(80).optional(),
+    q: shortText(100)
+      .optional()
+      .describe('Part of id, collection, product type or a label, in any case'),
+    sort: z.enum(jobSorts).default('-created_at'),
+    cursor: shortText(1000).optional(),
+  })
+  .superRefine(({ page, cursor }, context) => {
+    if (page !== undefined && cursor !== undefined)
+      context.addIssue({ code: 'custom', path: ['page'], message: 'Not together with cursor' });
+  });
+
 export const operations = {
   submitJob: operation({
     id: 'submitJob',
@@ -73,8 +94,10 @@ export const operations = {
     path: '/v1/jobs/batch',
     tag: 'Jobs',
     summary: 'Submit up to 500 jobs',
-    description: 'One item a request, in order: a job, or the problem that kept it from being one.',
+    description:
+      'One item a request, in order: a job, or the problem that kept it from being one. With `Idempotency-Key`, an equal request at the same place of an equal key is the same job; another one there is an item with a 422 problem.',
     query: noQuery,
+    headers: { 'Idempotency-Key': 'Up to 255 visible ASCII characters, chosen by the caller' },
     body: batchRequestSchema,
     answers: { 202: { description: 'One item a request, in order', schema: batchAnswerSchema } },
     problems: ['BadRequest', 'InvalidInput', 'PayloadTooLarge', 'UnsupportedMediaType'],
@@ -87,20 +110,8 @@ export const operations = {
     tag: 'Jobs',
     summary: 'List jobs',
     description:
-      'Numbered pages reach one million jobs deep; `cursor` goes to any depth in constant time, for the same filter and sort, and makes `page` meaningless.',
-    query: z.strictObject({
-      page: wholeNumber(1, 1_000_000).default(1),
-      page_size: wholeNumber(1, MOST_PAGE_SIZE).default(50),
-      state: oneOrMore(jobStates).optional().describe('May be given several times'),
-      provider: shortText(40).optional(),
-      job_type: z.enum(jobTypes, 'Give one job type').optional(),
-      collection: shortText(80).optional(),
-      q: shortText(100)
-        .optional()
-        .describe('Part of id, collection, product type or a label, in any case'),
-      sort: z.enum(jobSorts).default('-created_at'),
-      cursor: shortText(1000).optional(),
-    }),
+      'Numbered pages reach one million jobs deep; `cursor` goes to any depth in constant time, for the same filter and sort, and goes without `page`.',
+    query: listQuery,
     answers: { 200: { description: 'A page of jobs', schema: jobPageSchema } },
     problems: ['BadRequest', 'StoreUnavailable'],
   }),
@@ -175,6 +186,7 @@ export const operations = {
     path: '/v1/jobs/{id}/files/{path}',
     tag: 'Results',
     summary: 'Download a file of a job',
+    headSummary: 'Length and digest of a file of a job, without its bytes',
     description:
       'Any of the result’s `paths`, or its `manifest`, as it stands there. Serves single ranges; several ranges at once are answered with the whole file. The strong ETag is the file’s digest.',
     params: { ...idParam, path: 'As in the result; slashes stay slashes' },

@@ -35,19 +35,20 @@ export const wholeNumber = (min: number, max: number) =>
 export const oneOrMore = <const T extends readonly [string, ...string[]]>(values: T) => {
   const one = z.enum(values);
   return z
-    .union([one, z.array(one).min(1).max(values.length)])
+    .union([one, z.array(one).min(1).max(values.length)], `Not one of: ${values.join(', ')}`)
     .transform((given) => (Array.isArray(given) ? given : [given]))
     .pipe(z.array(one));
 };
 
-export const shortText = (max: number) => z.string('Give it once').min(1).max(max);
+export const shortText = (max: number) =>
+  z.string('Give it once').min(1, 'Empty').max(max, `Longer than ${max} characters`);
 
 const degrees = String.raw`-?\d{1,3}(?:\.\d{1,15})?`;
 
 /** Four numbers; whether they are a box is for the grid to say. */
 export const bbox = z
   .string('Give it once')
-  .max(100)
+  .max(100, 'Longer than 100 characters')
   .regex(new RegExp(`^${degrees}(?:,${degrees}){3}$`), 'Not west,south,east,north in degrees')
   .transform((text) => text.split(',').map(Number))
   .pipe(z.tuple([z.number(), z.number(), z.number(), z.number()]))

@@ -17,6 +17,7 @@ import { addVerify } from './commands/verify.command.js';
 import { addWorker } from './commands/worker.command.js';
 import { createRunner, type Runner } from './context.js';
 import { CommandError, EXIT, EXIT_MEANINGS, exitCodeOf, type ExitCode } from './exit-codes.js';
+import { toAddress } from './option-values.js';
 import { plain } from './output/text.js';
 import { version } from './project.js';
 
@@ -43,6 +44,7 @@ export function createProgram(run: Runner): Command {
     .option(
       '--api-url <url>',
       'the API to talk to (default: NIMBUS_SERVICE_URL, else this machine)',
+      toAddress,
     )
     .showHelpAfterError('(nimbus --help shows what there is)')
     .exitOverride()

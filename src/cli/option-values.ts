@@ -14,3 +14,9 @@ export function toPort(text: string): number {
     throw new InvalidArgumentError('Not a port (1 to 65535, or 0 for any free one).');
   return port;
 }
+
+export function toAddress(text: string): string {
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
+    throw new InvalidArgumentError('Not an http(s) address.');
+  return text.replace(/\/+$/, '');
+}

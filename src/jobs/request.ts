@@ -29,16 +29,19 @@ const dateText = z
   }, 'Outside 1970 to 2099');
 
 export const aoiSchema = z
-  .union([
-    z.strictObject({ wkt: z.string().min(1).max(1_000_000) }),
-    z.strictObject({ geojson: z.looseObject({ type: z.string() }) }),
-    z.strictObject({
-      tile: z
-        .string()
-        .regex(/^T?\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2}$/i, 'Not an MGRS tile such as 29SPC'),
-    }),
-    z.strictObject({ global: z.literal(true) }),
-  ])
+  .union(
+    [
+      z.strictObject({ wkt: z.string().min(1).max(1_000_000) }),
+      z.strictObject({ geojson: z.looseObject({ type: z.string() }) }),
+      z.strictObject({
+        tile: z
+          .string()
+          .regex(/^T?\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2}$/i, 'Not an MGRS tile such as 29SPC'),
+      }),
+      z.strictObject({ global: z.literal(true) }),
+    ],
+    'Give one of wkt, geojson, tile, global',
+  )
   .describe(
     'The area: WKT or GeoJSON in WGS 84, longitude first; an MGRS tile; or {"global": true} for no spatial filter',
   );
@@ -48,7 +51,9 @@ const labelText = z.string().max(200);
 const pattern = z.string().min(1).max(200);
 
 const searchDownloadFields = z.strictObject({
-  job_type: z.literal('search_download').default('search_download'),
+  job_type: z
+    .literal('search_download', 'There is no such job type, only: search_download')
+    .default('search_download'),
   provider: z.string().min(1).max(40).describe('copernicus'),
   collection: z
     .string()
@@ -79,7 +84,8 @@ const searchDownloadFields = z.strictObject({
       include: z.array(pattern).max(100).default([]),
       exclude: z.array(pattern).max(100).default([]),
     })
-    .optional(),
+    .optional()
+    .describe('Not available yet: a request that has it is refused'),
   on_error: z.enum(['continue', 'stop']).default('continue'),
   if_exists: z.enum(['verify', 'skip', 'replace', 'fail']).default('verify'),
   priority: z.enum(['interactive', 'normal', 'bulk']).default('normal'),
@@ -96,25 +102,27 @@ const searchDownloadFields = z.strictObject({
 });
 
 /** A search_download request, parsed and with its defaults filled in. */
-export const searchDownloadRequestSchema = searchDownloadFields.superRefine((request, context) => {
-  const issue = (path: string, message: string) =>
-    context.addIssue({ code: 'custom', path: [path], message });
-  if (request.assets !== undefined)
-    issue('assets', 'Selecting assets is not available yet: whole products are fetched');
-  if (request.products) {
+export const searchDownloadRequestSchema = searchDownloadFields
+  .superRefine((request, context) => {
+    const issue = (path: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [path], message });
+    if (request.assets !== undefined)
+      issue('assets', 'Selecting assets is not available yet: whole products are fetched');
+    if (request.products) {
+      for (const field of ['aoi', 'start_date', 'end_date'] as const)
+        if (request[field] !== undefined)
+          issue(field, `Not together with products: give either products or aoi and dates`);
+      return;
+    }
     for (const field of ['aoi', 'start_date', 'end_date'] as const)
-      if (request[field] !== undefined)
-        issue(field, `Not together with products: give either products or aoi and dates`);
-    return;
-  }
-  for (const field of ['aoi', 'start_date', 'end_date'] as const)
-    if (request[field] === undefined) issue(field, 'Required (or name the products)');
-  if (request.start_date === undefined || request.end_date === undefined) return;
-  const start = toInstantMs(request.start_date, 'start');
-  const end = toInstantMs(request.end_date, 'end');
-  if (start !== null && end !== null && end < start)
-    issue('end_date', `Before start_date ${request.start_date}`);
-});
+      if (request[field] === undefined) issue(field, 'Required (or name the products)');
+    if (request.start_date === undefined || request.end_date === undefined) return;
+    const start = toInstantMs(request.start_date, 'start');
+    const end = toInstantMs(request.end_date, 'end');
+    if (start !== null && end !== null && end < start)
+      issue('end_date', `Before start_date ${request.start_date}`);
+  })
+  .meta({ anyOf: [{ required: ['products'] }, { required: ['aoi', 'start_date', 'end_date'] }] });
 export type SearchDownloadRequest = z.infer<typeof searchDownloadRequestSchema>;
 /** As sent by a client, before defaults. */
 export type SearchDownloadInput = z.input<typeof searchDownloadRequestSchema>;

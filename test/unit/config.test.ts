@@ -27,6 +27,16 @@ describe('the configuration', () => {
     }
   });
 
+  it.each([
+    [{ NIMBUS_MAX_JOBS: 'x' }, 'NIMBUS_MAX_JOBS: Not a whole number from 1 to 64'],
+    [{ NIMBUS_MAX_JOBS: '0.5' }, 'NIMBUS_MAX_JOBS: Not a whole number from 1 to 64'],
+    [{ NIMBUS_MAX_JOBS: '65' }, 'NIMBUS_MAX_JOBS: Not a whole number from 1 to 64'],
+    [{ NIMBUS_API_PORT: '0' }, 'NIMBUS_API_PORT: Not a whole number from 1 to 65535'],
+    [{ NIMBUS_MAX_REQUEST_MB: '-1' }, 'NIMBUS_MAX_REQUEST_MB: Not a number above 0, at most 64'],
+  ])('says of %j what it should be', (given, message) => {
+    expect(() => readConfig(given)).toThrow(message);
+  });
+
   it('reads provider limits and keeps the defaults of the others', () => {
     expect(
       readConfig({ NIMBUS_PROVIDER_LIMITS: 'copernicus=2,usgs=4' }).worker.providerLimits,

@@ -10,12 +10,14 @@ import { hasBody } from '../http-problems.js';
 const DEEPEST = 64;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Leaves the parsed value, or `undefined` for an empty body, in `request.body`. */
-export function jsonBody(maxBytes: number): RequestHandler[] {
+/** Leaves the parsed value, or `undefined` for an empty body that may be empty, in `request.body`. */
+export function jsonBody(maxBytes: number, required: boolean): RequestHandler[] {
   return [
     requireJson,
     async (request, _response, next) => {
       const bytes = await readBytes(request, maxBytes);
+      if (required && bytes.length === 0)
+        throw new ServiceError('BadRequest', 'The body is empty: send a JSON object');
       request.body = bytes.length > 0 ? parseJson(bytes) : undefined;
       next();
     },

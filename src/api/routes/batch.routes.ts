@@ -3,23 +3,29 @@ import { isServiceError, type ServiceError } from '../../jobs/error-codes.js';
 import { toProblem } from '../../jobs/problem.js';
 import { jobRequestSchema } from '../../jobs/request.js';
 import type { ApiContext } from '../context.js';
+import { callerIdentity } from '../middleware/auth.js';
 import { inOrder } from '../in-order.js';
 import { parseOr } from '../invalid.js';
 import type { Mount } from '../mount.js';
 import { operations } from '../operations.js';
-import { submit } from '../submission.js';
+import { checkIdempotencyKey, jobIdForKey, submit } from '../submission.js';
 
 const WIDTH = 16;
 
 export function batchRoutes(context: ApiContext, mount: Mount): void {
-  mount(operations.submitBatch, async ({ body, response }) => {
+  const caller = callerIdentity(context.settings.key);
+  mount(operations.submitBatch, async ({ body, request, response }) => {
+    const key = request.get('idempotency-key');
+    if (key !== undefined) checkIdempotencyKey(key);
+    const idOf = (index: number) =>
+      key === undefined ? {} : { jobId: jobIdForKey(`${key}#${index}`, caller) };
     // Once Temporal is known to be out of reach, the rest need not wait to learn it too.
     let unreachable: ServiceError | null = null;
-    const items = await inOrder(body.jobs, WIDTH, async (job) => {
+    const items = await inOrder(body.jobs, WIDTH, async (job, index) => {
       if (unreachable) return { error: toProblem(unreachable) };
       try {
-        const request = parseOr(jobRequestSchema, job, 'InvalidInput', 'Request');
-        const { header, snapshot } = (await submit(context, request)).record;
+        const wanted = parseOr(jobRequestSchema, job, 'InvalidInput', 'Request');
+        const { header, snapshot } = (await submit(context, wanted, idOf(index))).record;
         return { job_id: header.job_id, state: snapshot.state };
       } catch (error) {
         if (isServiceError(error) && error.code === 'EngineUnavailable') unreachable = error;

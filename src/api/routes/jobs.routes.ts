@@ -21,18 +21,19 @@ export function jobsRoutes(context: ApiContext, mount: Mount): void {
   });
 
   mount(operations.listJobs, async ({ query, response }) => {
-    if ((query.page - 1) * query.page_size > DEEPEST_OFFSET)
-      throw new ServiceError('BadRequest', `Page ${query.page} is too deep: go on by cursor`);
+    const { page: number = 1 } = query;
+    if ((number - 1) * query.page_size > DEEPEST_OFFSET)
+      throw new ServiceError('BadRequest', `Page ${number} is too deep: go on by cursor`);
     const page = await context.mirror.listJobs({
       filter: toFilter(query),
       sort: query.sort,
       pageSize: query.page_size,
-      page: query.page,
+      page: number,
       ...(query.cursor === undefined ? {} : { cursor: query.cursor }),
     });
     response.json({
       items: page.items.map(context.show),
-      page: query.page,
+      page: number,
       page_size: query.page_size,
       total: page.total,
       next_cursor: page.nextCursor,

@@ -35,7 +35,10 @@ describe('the OpenAPI document', () => {
       Object.keys(methods).map((method) => `${method} ${path}`),
     );
     expect(described.sort()).toEqual(
-      allOperations.map(({ method, path }) => `${method} ${path}`).sort(),
+      [
+        ...allOperations.map(({ method, path }) => `${method} ${path}`),
+        'head /v1/jobs/{id}/files/{path}',
+      ].sort(),
     );
     // Asked over HTTP: a described route answers something else than "nothing at this address".
     for (const { method, path } of allOperations) {
@@ -79,6 +82,8 @@ describe('the OpenAPI document', () => {
       return body;
     };
     valid('#/components/schemas/JobRequest', guideRequest);
+    const { aoi: _aoi, ...nowhere } = guideRequest;
+    expect(() => valid('#/components/schemas/JobRequest', nowhere)).toThrow();
     const job = await check(await api.post('/v1/jobs', guideRequest), 'post', '/v1/jobs');
     await check(await api.post('/v1/jobs', {}), 'post', '/v1/jobs');
     await check(
@@ -102,6 +107,8 @@ describe('the OpenAPI document', () => {
     await check(await api.get(`${at}/files/no`), 'get', '/v1/jobs/{id}/files/{path}');
     await check(await api.post('/v1/search', guideRequest), 'post', '/v1/search');
     await check(await api.post('/v1/events/ticket'), 'post', '/v1/events/ticket');
+    await check(await api.post('/v1/events/ticket', { a: 1 }), 'post', '/v1/events/ticket');
+    await check(await api.post(`${at}/retry`, { a: 1 }), 'post', '/v1/jobs/{id}/retry');
     for (const path of ['/v1/providers', '/v1/health', '/v1/health/live', '/v1/health/ready'])
       await check(await api.get(path), 'get', path);
     await check(await api.get('/v1/tiles?q=29SP'), 'get', '/v1/tiles');

@@ -100,6 +100,16 @@ describe('submitting a job', () => {
     expect(api.engine.started.size).toBe(0);
   });
 
+  it.each([
+    [{ aoi: { bbox: [0, 0, 1, 1] } }, 'aoi', 'Give one of wkt, geojson, tile, global'],
+    [{ aoi: {} }, 'aoi', 'Give one of wkt, geojson, tile, global'],
+    [{ job_type: 'weather' }, 'job_type', 'There is no such job type, only: search_download'],
+  ])('says of %j what there is', async (change, path, message) => {
+    const api = await startApiBench();
+    const answer = await api.post('/v1/jobs', { ...guideRequest, ...change });
+    expect((await json(answer)).errors).toEqual([{ path, message }]);
+  });
+
   it('refuses an area that is none', async () => {
     const api = await startApiBench();
     const aoi = { wkt: 'POLYGON((0 0,1 1))' };
@@ -127,6 +137,23 @@ describe('a batch', () => {
       'queued',
     ]);
     expect(api.engine.started.size).toBe(2);
+  });
+
+  it('with a key is the same jobs again, and a 422 where an item is another request', async () => {
+    const api = await startApiBench();
+    const key = { 'idempotency-key': 'morning' };
+    const other = { ...guideRequest, end_date: '2025-01-04' };
+    const send = async (jobs: object[], headers: Record<string, string>): Promise<any[]> =>
+      (await json(await api.post('/v1/jobs/batch', { jobs }, headers))).items;
+    const first = await send([guideRequest, guideRequest], key);
+    expect(new Set(first.map(({ job_id }) => job_id)).size).toBe(2);
+    expect(await send([guideRequest, guideRequest], key)).toEqual(first);
+    const [same, refused] = await send([guideRequest, other], key);
+    expect(same).toEqual(first[0]);
+    expect(refused.error).toMatchObject({ status: 422, code: 'InvalidInput' });
+    expect(api.engine.started.size).toBe(2);
+    const bad = await api.post('/v1/jobs/batch', { jobs: [{}] }, { 'idempotency-key': 'a b' });
+    expect(bad.status).toBe(400);
   });
 
   it('refuses none and more than 500', async () => {
@@ -200,11 +227,22 @@ describe('listing jobs', () => {
     'job_type=weather',
     `q=${'x'.repeat(101)}`,
     'cursor=nonsense',
+    'page=1&cursor=nonsense',
   ])('F101 F118 F138 refuses ?%s', async (query) => {
     const api = await startApiBench();
     const answer = await api.get(`/v1/jobs?${query}`);
     expect(answer.status).toBe(400);
     expect((await json(answer)).code).toBe('BadRequest');
+  });
+
+  it.each([
+    [`q=${'x'.repeat(101)}`, 'q', 'Longer than 100 characters'],
+    ['job_type=weather', 'job_type', 'Give one of: search_download'],
+    ['page=1&cursor=x', 'page', 'Not together with cursor'],
+    ['state=eaten', 'state', expect.stringContaining('queued, running')],
+  ])('says what is wrong with ?%s', async (query, path, message) => {
+    const api = await startApiBench();
+    expect((await json(await api.get(`/v1/jobs?${query}`))).errors).toEqual([{ path, message }]);
   });
 
   it('is 503 with Retry-After while the mirror is down', async () => {
