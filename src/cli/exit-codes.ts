@@ -25,7 +25,7 @@ export const EXIT_MEANINGS: [code: ExitCode, meaning: string][] = [
   [EXIT.unavailable, 'something needed is not there: the API, Temporal, a port, a download'],
   [EXIT.internal, 'a bug in Nimbus'],
   [EXIT.temporary, 'busy: another process has it; try again later'],
-  [EXIT.config, 'a variable of the environment cannot be used'],
+  [EXIT.config, 'a variable of the environment cannot be used, or the directory that it names'],
   [EXIT.interrupted, 'stopped by Ctrl-C (SIGINT)'],
   [EXIT.terminated, 'stopped by SIGTERM'],
 ];
