@@ -16,7 +16,7 @@ export interface TransferTiming extends Timing {
 }
 
 /**
- * Records, plans, manifests: the database or the disk may be away for a while, and the job waits for them.
+ * Recordings, the manifest with the last of them: the database or the disk may be away for a while, and the job waits.
  * Permanent failures are marked by the activities themselves (activities/failures.ts).
  */
 export function patientSteps({ staleSeconds }: Timing) {
