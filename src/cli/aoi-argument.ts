@@ -15,7 +15,7 @@ export function parseAoi(text: string): AoiInput {
   throw new CommandError(
     `--aoi ${plain(trimmed.slice(0, 60))}: neither a file nor WKT, GeoJSON, an MGRS tile or "global"`,
     EXIT.usage,
-    "For example --aoi 29SPC or --aoi 'POLYGON((-7.8 33.4,-7.2 33.4,-7.2 33.8,-7.8 33.4))'",
+    "For example --aoi 29SPT or --aoi 'POLYGON((-7.8 33.4,-7.2 33.4,-7.2 33.8,-7.8 33.4))'",
   );
 }
 

@@ -69,7 +69,7 @@ Examples:
   $ nimbus demo                       the whole product in a minute, on made-up data
   $ nimbus up                         API, worker, Temporal and MongoDB on this machine
   $ nimbus fetch --collection SENTINEL-2 --product-type S2MSI2A \\
-      --start 2025-01-01 --end 2025-01-03 --aoi 29SPC
+      --start 2025-01-01 --end 2025-01-03 --aoi 29SPT
   $ nimbus jobs list --state running
   $ nimbus verify data/jobs/<id>/manifest.json
 

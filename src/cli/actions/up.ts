@@ -119,5 +119,5 @@ function describe(config: Config, stack: LocalStack, useSandbox: boolean): strin
   ];
   return `\nNimbus runs until Ctrl-C.\n${table(rows)}
 \nFetch something, in another terminal:
-  npx nimbus fetch --collection SENTINEL-2 --product-type S2MSI2A --start 2025-01-01 --end 2025-01-03 --aoi 29SPC\n`;
+  npx nimbus fetch --collection SENTINEL-2 --product-type S2MSI2A --start 2025-01-01 --end 2025-01-03 --aoi 29SPT\n`;
 }
