@@ -65,7 +65,7 @@ const defaultOptions: SearchDownloadOptions = {
   pagesARun: 100,
   transferQueuePrefix: 'nimbus-transfers',
   staleSeconds: 15,
-  followMs: 30_000,
+  followMs: 300_000,
   patience: defaultPatience,
 };
 
@@ -96,6 +96,7 @@ class SearchDownload {
   private readonly steps: ReturnType<typeof patientSteps>;
   private progress: Progress;
   private readonly endedElsewhere = new Set<string>();
+  private readonly followed = new Set<string>();
 
   constructor(private readonly input: SearchDownloadInput) {
     this.header = input.header;
@@ -354,6 +355,14 @@ class SearchDownload {
       if (isCancellation(error)) throw error;
       return;
     }
+    this.tellFollowing(productId);
+    await condition(() => this.endedElsewhere.has(productId), this.options.followMs);
+  }
+
+  /** Once a product, however long the other job takes. */
+  private tellFollowing(productId: string): void {
+    if (this.followed.has(productId)) return;
+    this.followed.add(productId);
     const waiting: Waiting = {
       reason: 'provider',
       since: new Date(Date.now()).toISOString(),
@@ -361,7 +370,6 @@ class SearchDownload {
       detail: 'Another job is fetching this product: this one takes it over from there',
     };
     this.recorder.tell('job.waiting', { product_id: productId, waiting }, { waiting });
-    await condition(() => this.endedElsewhere.has(productId), this.options.followMs);
   }
 
   private async finish(): Promise<void> {

@@ -185,6 +185,18 @@ describe('cancelling', () => {
   });
 });
 
+describe('two jobs want one product', () => {
+  it('F071 the first is cancelled: the second goes on from its bytes, having said what it waited for', async () => {
+    const first = await start();
+    await halfWay(first, 0.2);
+    const { job_id: second } = await product.submit(oneProduct);
+    await product.until(second, ({ waiting }) => waiting !== null);
+    await product.request(`/v1/jobs/${first}`, { method: 'DELETE' });
+    await expectExact(second, 1);
+    expect((await product.job(first)).state).toBe('cancelled');
+  });
+});
+
 describe('the mirror is dropped', () => {
   it('F105 rebuild restores jobs, results and events with the same numbers, types and times', async () => {
     const { MongoClient } = await import('mongodb');
