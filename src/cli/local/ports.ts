@@ -2,6 +2,7 @@
  * Ports of the local stack. A port that the user chose is taken or refused, never replaced; a default one gives way to
  * the next free port, and says so.
  */
+import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 import { CommandError, EXIT } from '../exit-codes.js';
 
@@ -27,15 +28,21 @@ export function isPortFree(port: number, host: string = HOST): Promise<boolean> 
   );
 }
 
+/**
+ * Below the ports that systems hand to outgoing connections (32768 and up on Linux, 49152 and up elsewhere): one of those
+ * may be taken by any connection between the choice and the server's start, or while a killed server is away.
+ */
+const FIRST_PORT = 20_000;
+const PORTS = 12_000;
+
 /** `count` different ports that nobody uses now. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => listen(0, HOST)));
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map(close));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = FIRST_PORT + randomInt(PORTS);
+    if (!ports.has(port) && (await isPortFree(port))) ports.add(port);
+  }
+  return [...ports];
 }
 
 /** A port that nobody uses now and that is not promised to anybody. */
