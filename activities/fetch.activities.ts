@@ -4,13 +4,13 @@
  * recorded before it gets its final name, and publishing the same bytes twice is success.
  */
 import { Context } from '@temporalio/activity';
-import { z } from 'zod';
 import type { ArtifactStore } from '../src/artifacts/artifact-store.js';
 import { toArtifact } from '../src/artifacts/artifact.js';
 import { ServiceError } from '../src/jobs/error-codes.js';
 import { transferKey } from '../src/jobs/ids.js';
-import { productSchema, type Artifact, type Product } from '../src/jobs/product.js';
+import { productListSchema, type Artifact, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
+import { providerOf } from '../src/providers/registry.js';
 import type { TransferNote } from '../src/transfer/transfer.js';
 import type { DownloadResult } from '../workflows/download.workflow.js';
 import type { TransferNoteMessage } from '../workflows/messages.js';
@@ -30,8 +30,6 @@ export interface FetchInput {
 const PROGRESS_MS = 500;
 /** Notes of one try that reach the job's story: a provider that cuts every second must not flood the history. */
 const NOTES_A_TRY = 10;
-
-const chunkSchema = z.object({ products: z.array(productSchema) });
 
 export function createFetchActivities({
   providers,
@@ -63,10 +61,7 @@ export function createFetchActivities({
     product: Product,
     signal: AbortSignal,
   ): Promise<Omit<DownloadResult, 'damaged_before'>> {
-    const provider = providers.get(input.provider);
-    if (provider === undefined)
-      throw new ServiceError('InvalidInput', `Unknown provider "${input.provider}"`);
-    const source = provider.source(product);
+    const source = providerOf(providers, input.provider).source(product);
     const key = transferKey(input.provider, input.product_id);
     const noter = createNoter(input, product);
     const verified = await transfer(
@@ -103,7 +98,7 @@ export function createFetchActivities({
 }
 
 async function readProduct(store: ArtifactStore, input: FetchInput): Promise<Product> {
-  const { products } = chunkSchema.parse(await store.getRecord(input.record));
+  const { products } = productListSchema.parse(await store.getRecord(input.record));
   const product = products.find(({ id }) => id === input.product_id);
   if (product === undefined)
     throw new ServiceError('NotFound', `Product ${input.product_id} is not in ${input.record}`);

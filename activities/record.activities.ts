@@ -25,7 +25,7 @@ import {
   type JobSnapshot,
 } from '../src/jobs/job.js';
 import { buildManifest, type ManifestEntry } from '../src/jobs/manifest.js';
-import { productSchema, type Product } from '../src/jobs/product.js';
+import { productListSchema, type Product } from '../src/jobs/product.js';
 import type { ActivityDependencies } from './index.js';
 import { activity } from './activity.js';
 
@@ -40,7 +40,7 @@ export interface Recording {
 }
 
 /** A recording as it lies in the store. */
-export const recordingSchema = z.object({
+const recordingSchema = z.object({
   header: jobHeaderSchema.nullable(),
   snapshot: jobSnapshotSchema,
   events: z.array(jobEventSchema),
@@ -122,9 +122,7 @@ async function writeManifest(
 async function plannedProducts(store: ArtifactStore, jobId: string): Promise<Map<string, Product>> {
   const products = new Map<string, Product>();
   for (const record of await store.listRecords(planPrefix(jobId))) {
-    const chunk = z
-      .object({ products: z.array(productSchema) })
-      .parse(await store.getRecord(record));
+    const chunk = productListSchema.parse(await store.getRecord(record));
     for (const product of chunk.products) products.set(product.id, product);
   }
   return products;

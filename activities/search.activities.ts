@@ -5,10 +5,10 @@
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
 import { parseAoi } from '../src/geo/parse-aoi.js';
-import { isServiceError, ServiceError } from '../src/jobs/error-codes.js';
+import { isServiceError } from '../src/jobs/error-codes.js';
 import { planChunkRecord, searchPageRecord } from '../src/jobs/ids.js';
 import { planProducts } from '../src/jobs/plan.js';
-import { productSchema, type Product } from '../src/jobs/product.js';
+import { productListSchema, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import {
   firstWindow,
@@ -17,6 +17,7 @@ import {
   type SearchWindow,
 } from '../src/jobs/search-window.js';
 import type { Provider, SearchCursor } from '../src/providers/provider.js';
+import { providerOf } from '../src/providers/registry.js';
 import type { ActivityDependencies } from './index.js';
 import { activity } from './activity.js';
 
@@ -62,8 +63,6 @@ export interface PlannedProduct {
   bytes: number | null;
 }
 
-const productListSchema = z.object({ products: z.array(productSchema) });
-
 export function createSearchActivities({
   providers,
   store,
@@ -102,9 +101,7 @@ export function createSearchActivities({
     /** One page: of the named products, of the whole search, or of the window of time that is being looked through. */
     async searchPage(input: SearchPageInput): Promise<SearchPageResult> {
       return await activity(async () => {
-        const provider = providers.get(input.request.provider);
-        if (provider === undefined)
-          throw new ServiceError('InvalidInput', `Unknown provider "${input.request.provider}"`);
+        const provider = providerOf(providers, input.request.provider);
         const signal = Context.current().cancellationSignal;
         const record = searchPageRecord(input.job_id, input.page);
         if (input.request.products !== undefined) {

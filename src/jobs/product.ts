@@ -53,6 +53,9 @@ export const productSchema = z.object({
 });
 export type Product = z.infer<typeof productSchema>;
 
+/** How products lie in the store: a search page, a chunk of a plan. */
+export const productListSchema = z.object({ products: z.array(productSchema) });
+
 /** A stored, verified file. `path` is relative to the data directory, with forward slashes. */
 export const artifactSchema = z.object({
   path: z.string(),
