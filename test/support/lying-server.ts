@@ -1,36 +1,58 @@
 /**
  * An HTTP server that does to a client whatever a script says, byte by byte: it speaks on the bare socket, so that lengths,
- * ranges, endings and headers can be wrong in any way. It keeps its own ledger of requests and of body bytes sent.
+ * ranges, endings and headers can be wrong in any way. It keeps its own ledger of requests, connections and body bytes sent.
  */
 import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 
 export interface SeenRequest {
+  method: string;
+  /** Without the query. */
   path: string;
   headers: Record<string, string>;
   /** First byte of the Range asked for; 0 when none. */
   from: number;
+  /** Where the Range asked for ends, exclusive; null = at the end of the file. */
+  to: number | null;
   isRanged: boolean;
   /** How many requests came before this one. */
   index: number;
+  /** Which connection brought it: 0 is the first. */
+  connection: number;
 }
 
 /** What to answer. Headers are sent as given; nothing is added but what `honest` makes. */
 export interface Answer {
   status?: number;
   headers?: Record<string, string | string[]>;
+  /** Sent as they are, in place of status and headers; the empty line included. */
+  head?: Buffer | string;
   body?: Buffer | string;
-  /** Then: end cleanly (default), cut with a reset, or fall silent for ever. */
-  then?: 'end' | 'reset' | 'hang';
+  /**
+   * Then: end cleanly, cut with a reset, fall silent for ever, or keep the connection for the next request. By default a
+   * connection is kept when the body is as long as announced and the client has not asked to close it.
+   */
+  then?: 'end' | 'reset' | 'hang' | 'keep';
   /** Pause before each slice of `sliceBytes`. */
   sliceBytes?: number;
   everyMs?: number;
+  /** The head, too, comes in slices, one every `everyMs`. */
+  headSliceBytes?: number;
   /** Say nothing at all. */
   silent?: boolean;
 }
 
 export type Script = (request: SeenRequest) => Answer | Promise<Answer>;
+
+export interface LyingServerOptions {
+  /** Speaks TLS with this key and certificate. */
+  identity?: { key: Buffer; cert: Buffer };
+  /** Asked for each connection before a byte is read from it. */
+  onConnection?: (index: number) => 'accept' | 'reset' | 'hold';
+  /** Address to listen on. */
+  address?: string;
+}
 
 export interface LyingServer {
   url: (path?: string) => string;
@@ -38,6 +60,10 @@ export interface LyingServer {
   requests: SeenRequest[];
   /** Body bytes handed to the network. */
   bytesSent: () => number;
+  /** Connections accepted, those open now, and the most that were open at once. */
+  connections: () => { accepted: number; open: number; peak: number };
+  /** What a script threw: a fault of the test. */
+  failures: unknown[];
   close: () => Promise<void>;
 }
 
@@ -55,11 +81,12 @@ export function honest(
   if (ranged && request.from >= file.length)
     return {
       status: 416,
-      headers: { ...headers, 'content-range': `bytes */${file.length}` },
+      headers: { ...headers, 'content-range': `bytes */${file.length}`, 'content-length': '0' },
       body: Buffer.alloc(0),
     };
-  const body = ranged ? file.subarray(request.from) : file;
-  if (ranged) headers['content-range'] = `bytes ${request.from}-${file.length - 1}/${file.length}`;
+  const end = Math.min(request.to ?? file.length, file.length);
+  const body = ranged ? file.subarray(request.from, end) : file;
+  if (ranged) headers['content-range'] = `bytes ${request.from}-${end - 1}/${file.length}`;
   headers['content-length'] = String(body.length);
   return { status: ranged ? 206 : 200, headers, body };
 }
@@ -76,48 +103,68 @@ export function chunked(...parts: (Buffer | string)[]): Buffer {
   return Buffer.concat([...coded, Buffer.from('0\r\n\r\n')]);
 }
 
-/** @param identity speaks TLS with this key and certificate */
 export async function startLyingServer(
   script: Script,
-  identity?: { key: Buffer; cert: Buffer },
+  options: LyingServerOptions = {},
 ): Promise<LyingServer> {
+  const { identity, onConnection } = options;
   const sockets = new Set<net.Socket>();
   const requests: SeenRequest[] = [];
+  const failures: unknown[] = [];
   let sent = 0;
+  let accepted = 0;
+  let peak = 0;
   const serve = (socket: net.Socket) => {
+    const connection = identity ? accepted - 1 : accepted++;
     sockets.add(socket);
+    peak = Math.max(peak, sockets.size);
     socket.on('close', () => sockets.delete(socket)).on('error', () => undefined);
+    const welcome = identity ? 'accept' : onConnection?.(connection);
+    if (welcome === 'reset') return void socket.resetAndDestroy();
+    if (welcome === 'hold') return;
     let head = '';
     socket.on('data', (chunk) => {
       head += chunk.toString('latin1');
       const end = head.indexOf('\r\n\r\n');
       if (end < 0) return;
-      const request = parse(head.slice(0, end), requests.length);
+      const request = parse(head.slice(0, end), requests.length, connection);
       head = head.slice(end + 4);
       requests.push(request);
-      void Promise.resolve(script(request)).then((answer) =>
-        send(socket, answer, (bytes) => (sent += bytes)),
-      );
+      Promise.resolve(request)
+        .then(script)
+        .then((answer) => send(socket, request, answer, (bytes) => (sent += bytes)))
+        .catch((error: unknown) => {
+          failures.push(error);
+          socket.destroy();
+        });
     });
   };
   const server = identity ? tls.createServer(identity, serve) : net.createServer(serve);
-  server.listen(0, '127.0.0.1');
+  if (identity)
+    server.on('connection', (socket: net.Socket) => {
+      if (onConnection?.(accepted++) === 'reset') socket.resetAndDestroy();
+    });
+  server.listen(0, options.address ?? '127.0.0.1');
   await once(server, 'listening');
-  const host = `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+  const { address, port, family } = server.address() as net.AddressInfo;
+  const host = family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
   return {
     host,
     url: (path = '/file') => `${identity ? 'https' : 'http'}://${host}${path}`,
     requests,
     bytesSent: () => sent,
+    connections: () => ({ accepted, open: sockets.size, peak }),
+    failures,
     async close() {
       for (const socket of sockets) socket.destroy();
+      if (!server.listening) return;
       server.close();
       await once(server, 'close');
     },
   };
 }
 
-function parse(head: string, index: number): SeenRequest {
+function parse(head: string, index: number, connection: number): SeenRequest {
   const [first = '', ...lines] = head.split('\r\n');
   const headers = Object.fromEntries(
     lines.map((line) => {
@@ -125,36 +172,77 @@ function parse(head: string, index: number): SeenRequest {
       return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
     }),
   );
-  const range = /^bytes=(\d+)-/.exec(headers.range ?? '')?.[1];
+  const [method = '', target = ''] = first.split(' ');
+  const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '');
   return {
-    path: first.split(' ')[1] ?? '',
+    method,
+    path: target.split('?')[0] ?? '',
     headers,
-    from: Number(range ?? 0),
-    isRanged: range !== undefined,
+    from: Number(range?.[1] ?? 0),
+    to: range?.[2] ? Number(range[2]) + 1 : null,
+    isRanged: range !== null,
     index,
+    connection,
   };
 }
 
-async function send(socket: net.Socket, answer: Answer, count: (bytes: number) => void) {
+async function send(
+  socket: net.Socket,
+  request: SeenRequest,
+  answer: Answer,
+  count: (bytes: number) => void,
+) {
   if (answer.silent) return;
-  const fields = Object.entries(answer.headers ?? {}).flatMap(([name, value]) =>
-    [value].flat().map((one) => `${name}: ${one}\r\n`),
-  );
-  socket.write(`HTTP/1.1 ${answer.status ?? 200} Said\r\n${fields.join('')}\r\n`, 'latin1');
+  const head = asBytes(answer.head ?? headOf(answer));
+  await inSlices(socket, head, answer.headSliceBytes ?? head.length, answer);
   const body = Buffer.from(answer.body ?? '');
-  const slice = answer.sliceBytes ?? 64 * 1024;
-  for (let at = 0; at < body.length && !socket.destroyed; at += slice) {
-    const part = body.subarray(at, at + slice);
-    if (answer.everyMs) await new Promise((resolve) => setTimeout(resolve, answer.everyMs));
-    const isFlowing = socket.write(part);
-    count(part.length);
-    if (!isFlowing)
-      await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
-  }
-  if (answer.then === 'hang') return;
-  if (answer.then === 'reset') {
+  await inSlices(socket, body, answer.sliceBytes ?? 64 * 1024, answer, count);
+  const then = answer.then ?? (isDelimited(request, answer, body) ? 'keep' : 'end');
+  if (then === 'reset') {
     if (socket.writableLength > 0) await once(socket, 'drain').catch(() => undefined);
     // what was written has to arrive before the reset that would discard it
     setTimeout(() => socket.resetAndDestroy(), 20);
-  } else socket.end();
+  } else if (then === 'end') socket.end();
+}
+
+function headOf({ status = 200, headers = {} }: Answer): string {
+  const fields = Object.entries(headers).flatMap(([name, value]) =>
+    [value].flat().map((one) => `${name}: ${one}\r\n`),
+  );
+  return `HTTP/1.1 ${status} Said\r\n${fields.join('')}\r\n`;
+}
+
+async function inSlices(
+  socket: net.Socket,
+  bytes: Buffer,
+  sliceBytes: number,
+  { everyMs, headSliceBytes }: Answer,
+  count?: (bytes: number) => void,
+) {
+  const waits = count !== undefined || headSliceBytes !== undefined;
+  for (let at = 0; at < bytes.length && !socket.destroyed; at += sliceBytes) {
+    const part = bytes.subarray(at, at + sliceBytes);
+    if (everyMs && waits) await new Promise((resolve) => setTimeout(resolve, everyMs));
+    const isFlowing = socket.write(part);
+    count?.(part.length);
+    if (!isFlowing)
+      await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+  }
+}
+
+/** Will the client know by itself where this answer ends, and is it willing to ask again on the same connection? */
+function isDelimited(request: SeenRequest, answer: Answer, body: Buffer): boolean {
+  if (request.headers.connection?.toLowerCase() === 'close' || answer.head !== undefined)
+    return false;
+  const headers = Object.fromEntries(
+    Object.entries(answer.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+  );
+  if (headers.connection !== undefined) return false;
+  if (headers['transfer-encoding'] !== undefined)
+    return headers['content-length'] === undefined && body.toString('latin1').endsWith('0\r\n\r\n');
+  return headers['content-length'] === String(body.length);
+}
+
+function asBytes(head: Buffer | string): Buffer {
+  return typeof head === 'string' ? Buffer.from(head, 'latin1') : head;
 }

@@ -3,25 +3,16 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { checksumAlgorithms, type Checksum } from '../../../src/jobs/product.js';
-import { chunked, honest, type Script } from '../../support/lying-server.js';
-import { bytesOf, createKit, md5, type Kit } from '../../support/transfer-kit.js';
+import { chunked, honest } from '../../support/lying-server.js';
+import { bytesOf, useKits, md5 } from '../../support/transfer-kit.js';
 import { storedZip } from '../../support/zip.js';
 
 const file = bytesOf(300_000);
 const flipped = Buffer.from(file);
 flipped[123_456] = (flipped[123_456] ?? 0) ^ 1;
-let kit: Kit | undefined;
-afterEach(async () => {
-  await kit?.close();
-  kit = undefined;
-});
-
-async function serve(script: Script): Promise<Kit> {
-  kit = await createKit(script);
-  return kit;
-}
+const serve = useKits();
 
 function digestOf(algorithm: Checksum['algorithm'], bytes: Buffer): string {
   if (algorithm !== 'blake3') return createHash(algorithm).update(bytes).digest('hex');

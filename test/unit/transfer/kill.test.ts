@@ -3,7 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { compileTransfer } from '../../support/compiled-transfer.js';
+import { compileTransfer } from '../../support/compiled-transfer.mjs';
 import { honest } from '../../support/lying-server.js';
 import { bytesOf, createKit, md5, type Kit } from '../../support/transfer-kit.js';
 

@@ -1,24 +1,15 @@
 /** One owner at a time (F071, F083), and stopping when told (F084, F087). */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { ServiceError } from '../../../src/jobs/error-codes.js';
 import { honest, type Script } from '../../support/lying-server.js';
-import { bytesOf, createKit, type Kit } from '../../support/transfer-kit.js';
+import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
 
 const file = bytesOf(700_000);
 const other = bytesOf(700_000, 2);
 const etag = '"one"';
-let kit: Kit | undefined;
-afterEach(async () => {
-  await kit?.close();
-  kit = undefined;
-});
-
-async function serve(script: Script): Promise<Kit> {
-  kit = await createKit(script);
-  return kit;
-}
+const serve = useKits();
 
 /** Serves slowly at first, so that something is under way; resolves `started` when bytes are durable. */
 function underWay(kit: Kit, changes: Parameters<Kit['fetch']>[1] = {}) {

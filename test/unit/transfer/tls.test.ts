@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { compileTransfer } from '../../support/compiled-transfer.js';
+import { compileTransfer } from '../../support/compiled-transfer.mjs';
 import { honest, startLyingServer, type LyingServer } from '../../support/lying-server.js';
 import { bytesOf, createKit, md5, type Kit } from '../../support/transfer-kit.js';
 
@@ -51,7 +51,10 @@ describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
 
   it('F024 a certificate that nobody vouches for is refused at once, without the token', async () => {
     kit = await createKit(() => ({}));
-    secure = await startLyingServer((request) => honest(request, file), { key, cert });
+    secure = await startLyingServer((request) => honest(request, file), {
+      identity: { key, cert },
+    });
+    kit.allow({ hosts: [secure.host] });
     const url = secure.url().replace('127.0.0.1', 'localhost');
     const trustedHosts = [new URL(url).host];
     const failure = kit.fetch(kit.source(file, { url, trustedHosts }));
@@ -72,7 +75,7 @@ describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
         request.path === '/file'
           ? honest(request, file)
           : { status: 302, headers: { location: plain.url(), 'content-length': '0' } },
-      { key, cert },
+      { identity: { key, cert } },
     );
     const host = `localhost:${new URL(secure.url()).port}`;
     const outcomes: unknown[] = [];

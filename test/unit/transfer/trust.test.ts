@@ -8,22 +8,16 @@ import {
   type LyingServer,
   type Script,
 } from '../../support/lying-server.js';
-import { bytesOf, createKit, type Kit } from '../../support/transfer-kit.js';
+import { bytesOf, useKits } from '../../support/transfer-kit.js';
 
 const file = bytesOf(50_000);
 const empty = { 'content-length': '0' };
-let kit: Kit | undefined;
+const serve = useKits();
 let second: LyingServer | undefined;
 afterEach(async () => {
-  await kit?.close();
   await second?.close();
-  kit = second = undefined;
+  second = undefined;
 });
-
-async function serve(script: Script): Promise<Kit> {
-  kit = await createKit(script);
-  return kit;
-}
 
 describe('F034 a token that expires', () => {
   it('in the middle of a file is renewed before the next request, once', async () => {
@@ -129,6 +123,7 @@ describe('F048 a redirect to another host', () => {
       headers: { ...empty, location: `http://${target}/elsewhere` },
     }));
     const { host } = kit.server;
+    kit.allow({ hosts: [target] });
     await kit.fetch(
       kit.source(file, {
         headers: async () => ({ authorization: 'Bearer secret', 'x-api-key': 'secret' }),

@@ -2,25 +2,15 @@
 import { gzipSync } from 'node:zlib';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { chunked, honest, type Answer, type Script } from '../../support/lying-server.js';
-import { bytesOf, createKit, md5, type Kit } from '../../support/transfer-kit.js';
+import { bytesOf, useKits, md5, type Kit } from '../../support/transfer-kit.js';
 
-const BLOCK = 64 * 1024;
 const file = bytesOf(700_000);
 const other = bytesOf(700_000, 2);
 const etag = '"one"';
 const page = '<!DOCTYPE html><html><body>We are sorry</body></html>';
-let kit: Kit | undefined;
-afterEach(async () => {
-  await kit?.close();
-  kit = undefined;
-});
-
-async function serve(script: Script): Promise<Kit> {
-  kit = await createKit(script);
-  return kit;
-}
+const serve = useKits();
 
 /** Fetches, and the file must come out exact. */
 async function fetchExactly({ fetch, source, content }: Kit) {
@@ -80,7 +70,7 @@ describe.each([
       expect(again?.headers.range).toBe(`bytes=${cutAt}-`);
       expect(again?.headers['if-range']).toBe(tag);
     }
-    expect(kit.server.bytesSent()).toBeLessThanOrEqual(file.length + BLOCK);
+    kit.allow({ copies: 1 });
     expect(kit.notes).toContainEqual(
       expect.objectContaining({ type: 'retried', offset: cutAt, attempt: 1 }),
     );
@@ -419,7 +409,7 @@ describe('F020 endless heads and redirects', () => {
   it('sees a circle', async () => {
     const kit = await serve(({ path }) => ({
       status: 302,
-      headers: { location: path === '/file' ? '/b' : '/file' },
+      headers: { location: path === '/file' ? '/b' : '/file?signature=canary-7f3a91' },
     }));
     const failure = kit.fetch(kit.source(file));
     await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });

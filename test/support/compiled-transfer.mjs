@@ -1,29 +1,32 @@
-/** The transfer engine as plain JavaScript, the way the build leaves it, for child processes that tests kill. */
+// The transfer engine, and whatever of test/support is asked for, as plain JavaScript the way the build leaves it: for
+// processes that are started, measured and killed without a test runner.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+const FOLDERS = ['src/transfer', 'src/jobs', 'test/support'];
 
 /** Inside `node_modules`, so that packages resolve from there. */
-export async function compileTransfer(): Promise<{ entry: string; remove: () => Promise<void> }> {
+export async function compileTransfer() {
   const cache = join(root, 'node_modules', '.cache');
   await mkdir(cache, { recursive: true });
   const directory = await mkdtemp(join(cache, 'nimbus-test-'));
   await writeFile(join(directory, 'package.json'), '{"type":"module"}');
-  for (const folder of ['src/transfer', 'src/jobs']) {
+  for (const folder of FOLDERS) {
     const names = await readdir(join(root, folder), { recursive: true });
-    for (const name of names.filter((one) => one.endsWith('.ts')))
+    for (const name of names.filter((one) => one.endsWith('.ts') && !one.endsWith('.d.ts')))
       await compileFile(join(root, folder, name), directory);
   }
   return {
     entry: join(directory, 'src/transfer/index.js'),
+    load: (path) => import(pathToFileURL(join(directory, path.replace(/\.ts$/, '.js'))).href),
     remove: () => rm(directory, { recursive: true, force: true }),
   };
 }
 
-async function compileFile(path: string, directory: string): Promise<void> {
+async function compileFile(path, directory) {
   const { outputText } = ts.transpileModule(await readFile(path, 'utf8'), {
     compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 },
   });
