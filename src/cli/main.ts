@@ -1,25 +1,18 @@
 /**
  * The `nimbus` command: reads the arguments, runs one command, and turns whatever comes of it into an exit code and, when
- * something went wrong, into what happened and what to do next. Commands live one a file in commands/.
+ * something went wrong, into what happened and what to do next. Commands live one a file in commands/; only the one that
+ * is named is loaded, and the configuration only where it is used, because every start pays for what it loads.
  */
+import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { ConfigError, loadDotEnv } from '../config.js';
+import type { ConfigError } from '../config.js';
 import { ERROR_CODES, isServiceError } from '../jobs/error-codes.js';
-import { addApi } from './commands/api.command.js';
-import { addDemo } from './commands/demo.command.js';
-import { addDoctor } from './commands/doctor.command.js';
-import { addFetch } from './commands/fetch.command.js';
-import { addJobs } from './commands/jobs.command.js';
-import { addRebuild } from './commands/rebuild.command.js';
-import { addSandbox } from './commands/sandbox.command.js';
-import { addUp } from './commands/up.command.js';
-import { addVerify } from './commands/verify.command.js';
-import { addWorker } from './commands/worker.command.js';
-import { createRunner, type Runner } from './context.js';
+import type { Runner } from './context.js';
 import { CommandError, EXIT, EXIT_MEANINGS, exitCodeOf, type ExitCode } from './exit-codes.js';
 import { toAddress } from './option-values.js';
 import { plain } from './output/text.js';
 import { version } from './project.js';
+import { createRunner, type TerminalRunner } from './terminal.js';
 
 export async function runCli(argv: string[]): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -28,15 +21,65 @@ export async function runCli(argv: string[]): Promise<void> {
   });
   let code: ExitCode = EXIT.ok;
   try {
-    loadDotEnv();
-    await createProgram(createRunner(process.env, (given) => (code = given))).parseAsync(argv);
+    if (existsSync('.env')) (await import('../config.js')).loadDotEnv();
+    const program = await createProgram(argv.slice(2), (given) => (code = given));
+    await program.parseAsync(argv);
   } catch (error) {
     code = report(error, argv.includes('--json'));
   }
   process.exit(code);
 }
 
-export function createProgram(run: Runner): Command {
+interface Runners {
+  /** For commands that need neither configuration nor API. */
+  light: TerminalRunner;
+  full: Runner;
+}
+
+type Adder = (program: Command, runners: Runners) => Promise<void>;
+const full =
+  (load: () => Promise<(program: Command, run: Runner) => void>): Adder =>
+  async (program, runners) =>
+    (await load())(program, runners.full);
+const light =
+  (load: () => Promise<(program: Command, run: TerminalRunner) => void>): Adder =>
+  async (program, runners) =>
+    (await load())(program, runners.light);
+
+const groups: [title: string, commands: Record<string, Adder>][] = [
+  [
+    'Start here:',
+    {
+      demo: full(async () => (await import('./commands/demo.command.js')).addDemo),
+      up: full(async () => (await import('./commands/up.command.js')).addUp),
+      doctor: full(async () => (await import('./commands/doctor.command.js')).addDoctor),
+    },
+  ],
+  [
+    'Fetch and follow:',
+    {
+      fetch: full(async () => (await import('./commands/fetch.command.js')).addFetch),
+      jobs: full(async () => (await import('./commands/jobs.command.js')).addJobs),
+      verify: full(async () => (await import('./commands/verify.command.js')).addVerify),
+      get: light(async () => (await import('./commands/get.command.js')).addGet),
+    },
+  ],
+  [
+    'Parts, one process each:',
+    {
+      api: full(async () => (await import('./commands/api.command.js')).addApi),
+      worker: full(async () => (await import('./commands/worker.command.js')).addWorker),
+      sandbox: full(async () => (await import('./commands/sandbox.command.js')).addSandbox),
+    },
+  ],
+  [
+    'Upkeep:',
+    { rebuild: full(async () => (await import('./commands/rebuild.command.js')).addRebuild) },
+  ],
+];
+
+/** @param args as typed, without the program: they decide what has to be loaded */
+async function createProgram(args: string[], onExit: (code: ExitCode) => void): Promise<Command> {
   const program = new Command('nimbus')
     .description('Turns an area, dates and a collection into verified satellite files.')
     .version(version)
@@ -49,17 +92,31 @@ export function createProgram(run: Runner): Command {
     .showHelpAfterError('(nimbus --help shows what there is)')
     .exitOverride()
     .addHelpText('after', rootHelp());
-  const groups: [title: string, adders: ((program: Command, run: Runner) => void)[]][] = [
-    ['Start here:', [addDemo, addUp, addDoctor]],
-    ['Fetch and follow:', [addFetch, addJobs, addVerify]],
-    ['Parts, one process each:', [addApi, addWorker, addSandbox]],
-    ['Upkeep:', [addRebuild]],
-  ];
-  for (const [title, adders] of groups) {
+  const runners: Runners = {
+    light: createRunner(process.env, onExit, (terminal) => terminal),
+    full: createRunner(process.env, onExit, async (terminal, options) =>
+      (await import('./context.js')).toCliContext(terminal, options),
+    ),
+  };
+  const named = commandIn(args);
+  for (const [title, commands] of groups) {
     program.commandsGroup(title);
-    for (const add of adders) add(program, run);
+    for (const [name, add] of Object.entries(commands))
+      if (named === null || named === name) await add(program, runners);
   }
   return program;
+}
+
+/** The command that is certainly meant; null = all are needed, to list them or to say which ones there are. */
+function commandIn(args: string[]): string | null {
+  const names = groups.flatMap(([, commands]) => Object.keys(commands));
+  for (let at = 0; at < args.length; at += 1) {
+    const arg = args[at]!;
+    if (arg === '--api-url') at += 1;
+    else if (arg !== '--json' && !arg.startsWith('--api-url='))
+      return names.includes(arg) ? arg : null;
+  }
+  return null;
 }
 
 function rootHelp(): string {
@@ -106,7 +163,7 @@ function explain(error: unknown): Explanation {
     return { code: error.exitCode === 0 ? EXIT.ok : EXIT.usage, lines: [], next: null };
   if (error instanceof CommandError)
     return { code: error.exitCode, lines: error.message.split('\n'), next: error.nextStep };
-  if (error instanceof ConfigError)
+  if (isConfigError(error))
     return {
       code: EXIT.config,
       lines: error.problems.map(({ variable, message }) => `${variable}: ${plain(message)}`),
@@ -125,3 +182,7 @@ function explain(error: unknown): Explanation {
     next: 'Report it with these lines',
   };
 }
+
+/** By name, so that the configuration's schema is loaded only where something is configured. */
+const isConfigError = (error: unknown): error is ConfigError =>
+  error instanceof Error && error.name === 'ConfigError';

@@ -20,3 +20,13 @@ export function toAddress(text: string): string {
     throw new InvalidArgumentError('Not an http(s) address.');
   return text.replace(/\/+$/, '');
 }
+
+/** A whole number from 1 to `max`. */
+export const toCount =
+  (max: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < 1 || value > max)
+      throw new InvalidArgumentError(`Not a whole number from 1 to ${max}.`);
+    return value;
+  };

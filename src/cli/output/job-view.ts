@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { Told } from '../client/follow-job.js';
+import { bar } from './bar.js';
 import type { NotesStream } from './notes.js';
 import type { Paint } from './paint.js';
 import { bytes, plain, seconds, shorten } from './text.js';
@@ -189,13 +190,4 @@ function foot(state: State, paint: Paint, columns: number): string[] {
     `  ${bar(productShare, cells, paint)} ${shorten(productsLine, width)}`,
     `  ${bar(share, cells, paint)} ${figures ? figuresLine(figures, null, 0, width) : shorten('searching', width)}`,
   ];
-}
-
-const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-
-function bar(share: number, width: number, paint: Paint): string {
-  const cells = Math.min(1, Math.max(0, share)) * width;
-  const full = Math.floor(cells);
-  const part = eighths[Math.floor((cells - full) * 8)] ?? '';
-  return paint.cyan(`${'█'.repeat(full)}${part}`) + ' '.repeat(width - full - part.length) + '▏';
 }
