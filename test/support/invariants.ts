@@ -171,7 +171,7 @@ export function watchSockets(): SocketWatch {
       targets.add(`${address}:${this.remotePort}`);
     });
     return Reflect.apply(connect, this, args);
-  } as typeof prototype.connect;
+  };
   return {
     targets: () => [...targets],
     open: () => [...sockets].filter((socket) => !socket.destroyed).length,

@@ -60,12 +60,15 @@ export interface LyingServer {
   requests: SeenRequest[];
   /** Body bytes handed to the network. */
   bytesSent: () => number;
-  /** Connections accepted, those open now, and the most that were open at once. */
+  /** Connections accepted, those open now, and the most on which answers were under way at once (see `SETTLING_MS`). */
   connections: () => { accepted: number; open: number; peak: number };
   /** What a script threw: a fault of the test. */
   failures: unknown[];
   close: () => Promise<void>;
 }
+
+/** A client may open a connection just after it closed one, and be seen the other way round: so long nothing is counted. */
+const SETTLING_MS = 30;
 
 /** An answer as a good server gives it: ranges served, lengths right. */
 export function honest(
@@ -109,6 +112,7 @@ export async function startLyingServer(
 ): Promise<LyingServer> {
   const { identity, onConnection } = options;
   const sockets = new Set<net.Socket>();
+  const busy = new Set<net.Socket>();
   const requests: SeenRequest[] = [];
   const failures: unknown[] = [];
   let sent = 0;
@@ -117,8 +121,11 @@ export async function startLyingServer(
   const serve = (socket: net.Socket) => {
     const connection = identity ? accepted - 1 : accepted++;
     sockets.add(socket);
-    peak = Math.max(peak, sockets.size);
-    socket.on('close', () => sockets.delete(socket)).on('error', () => undefined);
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      sockets.delete(socket);
+      busy.delete(socket);
+    });
     const welcome = identity ? 'accept' : onConnection?.(connection);
     if (welcome === 'reset') return void socket.resetAndDestroy();
     if (welcome === 'hold') return;
@@ -130,9 +137,12 @@ export async function startLyingServer(
       const request = parse(head.slice(0, end), requests.length, connection);
       head = head.slice(end + 4);
       requests.push(request);
+      busy.add(socket);
+      setTimeout(() => (peak = Math.max(peak, busy.size)), SETTLING_MS).unref();
       Promise.resolve(request)
         .then(script)
         .then((answer) => send(socket, request, answer, (bytes) => (sent += bytes)))
+        .then((isDone) => isDone && busy.delete(socket))
         .catch((error: unknown) => {
           failures.push(error);
           socket.destroy();
@@ -186,13 +196,14 @@ function parse(head: string, index: number, connection: number): SeenRequest {
   };
 }
 
+/** Resolves to whether the answer is over, for both sides. */
 async function send(
   socket: net.Socket,
   request: SeenRequest,
   answer: Answer,
   count: (bytes: number) => void,
-) {
-  if (answer.silent) return;
+): Promise<boolean> {
+  if (answer.silent) return false;
   const head = asBytes(answer.head ?? headOf(answer));
   await inSlices(socket, head, answer.headSliceBytes ?? head.length, answer);
   const body = Buffer.from(answer.body ?? '');
@@ -203,6 +214,7 @@ async function send(
     // what was written has to arrive before the reset that would discard it
     setTimeout(() => socket.resetAndDestroy(), 20);
   } else if (then === 'end') socket.end();
+  return then !== 'hang';
 }
 
 function headOf({ status = 200, headers = {} }: Answer): string {

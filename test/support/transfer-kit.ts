@@ -53,12 +53,14 @@ export interface Allowances {
   hosts?: string[];
 }
 
+type ManySource = TransferSource & { connections?: number };
+
 export interface Kit {
   server: LyingServer;
   directory: string;
   notes: TransferNote[];
   watched: WatchedFiles;
-  source: (file: Buffer, changes?: Partial<TransferSource>) => TransferSource;
+  source: (file: Buffer, changes?: Partial<ManySource>) => TransferSource;
   fetch: (source: TransferSource, changes?: Partial<TransferOptions>) => Promise<TransferResult>;
   /** Names of the files in the directory. */
   listing: () => Promise<string[]>;
@@ -112,7 +114,7 @@ export async function createKit(script: Script, options: KitOptions = {}): Promi
     notes,
     watched,
     source(file, changes = {}) {
-      const source: TransferSource & { connections: number } = {
+      const source: ManySource = {
         connections,
         key: 'test/asset',
         url: `${server.url()}?signature=${CANARY}`,

@@ -122,7 +122,7 @@ type NameChange =
 export function watchFiles(inner: Files): WatchedFiles {
   const names = new Map<string, Inode>();
   const durableNames = new Map<string, Inode>();
-  let pendingNames: NameChange[] = [];
+  const pendingNames: NameChange[] = [];
   const touched = new Set<string>();
   const handles = new Map<FileHandleLike, string>();
   const breaches: string[] = [];
