@@ -79,7 +79,10 @@ const groups: [title: string, commands: Record<string, Adder>][] = [
 ];
 
 /** @param args as typed, without the program: they decide what has to be loaded */
-async function createProgram(args: string[], onExit: (code: ExitCode) => void): Promise<Command> {
+export async function createProgram(
+  args: string[],
+  onExit: (code: ExitCode) => void,
+): Promise<Command> {
   const program = new Command('nimbus')
     .description('Turns an area, dates and a collection into verified satellite files.')
     .version(version)

@@ -1,25 +1,14 @@
 /** What a provider's catalogue lists, and what is stored of it. */
 import { z } from 'zod';
+import { checksumAlgorithms, verificationLevels } from './checksum.js';
 
-export const checksumAlgorithms = [
-  'md5',
-  'sha1',
-  'sha256',
-  'sha512',
-  'sha3-256',
-  'blake3',
-] as const;
-export type ChecksumAlgorithm = (typeof checksumAlgorithms)[number];
-
-/** Strongest proof first. */
-export const verificationLevels = ['provider', 'manifest', 'structure', 'length', 'none'] as const;
-export type VerificationLevel = (typeof verificationLevels)[number];
+export { checksumAlgorithms, verificationLevels } from './checksum.js';
+export type { Checksum, ChecksumAlgorithm, VerificationLevel } from './checksum.js';
 
 export const checksumSchema = z.object({
   algorithm: z.enum(checksumAlgorithms),
   value: z.string().describe('Lower-case hexadecimal'),
 });
-export type Checksum = z.infer<typeof checksumSchema>;
 
 export const geometrySchema = z.object({
   type: z.enum(['Point', 'MultiPoint', 'LineString', 'MultiLineString', 'Polygon', 'MultiPolygon']),

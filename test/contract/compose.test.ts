@@ -93,9 +93,10 @@ describe('docker-compose.yml', () => {
     if (file.endsWith('.sh')) expect(spawnSync('sh', ['-n', file]).status).toBe(0);
   });
 
-  it.each(ours)('starts %s with a command that the command line has', (_name, { command }) => {
+  it.each(ours)('starts %s with a command that the command line has', async (_name, { command }) => {
     const [name, ...options] = command!;
-    const known = createProgram(() => async () => {}).commands.find((it) => it.name() === name);
+    const program = await createProgram(command!, () => {});
+    const known = program.commands.find((it) => it.name() === name);
     const flags = options.filter((option) => option.startsWith('--'));
     expect(known?.options.map(({ long }) => long)).toEqual(expect.arrayContaining(flags));
   });

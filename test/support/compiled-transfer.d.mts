@@ -5,4 +5,5 @@ export interface CompiledTransfer {
   load: (path: string) => Promise<Record<string, unknown>>;
   remove: () => Promise<void>;
 }
-export function compileTransfer(): Promise<CompiledTransfer>;
+/** @param more folders and files that are wanted besides the engine */
+export function compileTransfer(more?: string[]): Promise<CompiledTransfer>;

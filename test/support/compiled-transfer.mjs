@@ -8,16 +8,21 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const FOLDERS = ['src/transfer', 'src/jobs', 'test/support'];
 
-/** Inside `node_modules`, so that packages resolve from there. */
-export async function compileTransfer() {
+/**
+ * Inside `node_modules`, so that packages resolve from there.
+ * @param {string[]} more folders and files that are wanted besides
+ */
+export async function compileTransfer(more = []) {
   const cache = join(root, 'node_modules', '.cache');
   await mkdir(cache, { recursive: true });
   const directory = await mkdtemp(join(cache, 'nimbus-test-'));
   await writeFile(join(directory, 'package.json'), '{"type":"module"}');
-  for (const folder of FOLDERS) {
-    const names = await readdir(join(root, folder), { recursive: true });
-    for (const name of names.filter((one) => one.endsWith('.ts') && !one.endsWith('.d.ts')))
-      await compileFile(join(root, folder, name), directory);
+  for (const path of [...FOLDERS, ...more]) {
+    const names = path.endsWith('.ts')
+      ? ['']
+      : await readdir(join(root, path), { recursive: true });
+    for (const file of names.map((name) => join(root, path, name)))
+      if (file.endsWith('.ts') && !file.endsWith('.d.ts')) await compileFile(file, directory);
   }
   return {
     entry: join(directory, 'src/transfer/index.js'),
