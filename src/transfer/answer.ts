@@ -16,9 +16,11 @@ import type { SourceFacts } from './journal.js';
 import { DEFAULT_RETRY_AFTER_MS, LONGEST_INNER_WAIT_MS, LONGEST_RETRY_AFTER_MS } from './limits.js';
 
 export interface Asked {
-  /** First byte asked for; 0 = the whole file, without a range. */
+  /** First byte asked for. */
   from: number;
-  /** Bytes on disk. */
+  /** Was a range asked for? */
+  isRanged: boolean;
+  /** Bytes on disk, without a gap from the start. */
   have: number;
   /** What earlier answers said. */
   facts: SourceFacts | null;
@@ -53,11 +55,14 @@ export function readDataAnswer(
 function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
   const total = framing.kind === 'length' ? framing.bytes : null;
   if (total === 0) throw retry('SourceUnavailable', 'The server sent an empty file');
+  if (headers['content-range'] !== undefined)
+    throw retry('SourceRefused', 'The answer says that it is whole, and carries a Content-Range');
   const facts = factsOf(headers, total);
   return { kind: 'body', start: 0, end: total, facts, changed: changeOf(asked.facts, facts) };
 }
 
 function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading {
+  if (!asked.isRanged) throw retry('SourceRefused', 'Answered with a part, and none was asked for');
   const range = parseContentRange(headers['content-range']);
   if (!range) throw retry('SourceRefused', 'The answer to a range has no usable Content-Range');
   if (range.start > asked.from)
@@ -79,7 +84,7 @@ function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading 
 /** 416: the local part may be all there is. */
 function readUnsatisfied(headers: Headers, asked: Asked): Reading {
   const total = parseUnsatisfiedRange(headers['content-range']) ?? asked.facts?.total ?? null;
-  if (total === asked.have || (total === null && asked.from === asked.have))
+  if (total === asked.have || (total === null && asked.from <= asked.have))
     return { kind: 'whole', total };
   return { kind: 'changed', changed: `its size is ${total ?? 'unknown'} now` };
 }

@@ -10,8 +10,8 @@ const HEX_LENGTH: Record<ChecksumAlgorithm, number> = {
   blake3: 64,
 };
 
-/** Strongest and cheapest first. */
-const PREFERENCE: ChecksumAlgorithm[] = ['blake3', 'sha256', 'sha512', 'sha3-256', 'sha1', 'md5'];
+/** Cheapest first, as Node computes them on a machine with SHA instructions; any of them tells an accident. */
+const PREFERENCE: ChecksumAlgorithm[] = ['blake3', 'sha256', 'sha1', 'md5', 'sha512', 'sha3-256'];
 
 /** Announced digests in lower case, without empty, malformed, unknown or repeated ones. */
 export function usableChecksums(announced: readonly Checksum[]): Checksum[] {
@@ -25,12 +25,13 @@ export function usableChecksums(announced: readonly Checksum[]): Checksum[] {
   return [...usable.values()];
 }
 
-/** What to compute: everything announced, everything asked for, and SHA-256 where that is nothing. */
+/** What to compute: the cheapest announced one, everything asked for, and SHA-256 where that is nothing. */
 export function algorithmsToCompute(
   announced: readonly Checksum[],
   asked: readonly ChecksumAlgorithm[] = [],
 ): ChecksumAlgorithm[] {
-  const wanted = new Set([...announced.map((checksum) => checksum.algorithm), ...asked]);
+  const cheapest = preferred(announced)?.algorithm;
+  const wanted = new Set([...(cheapest ? [cheapest] : []), ...asked]);
   if (wanted.size === 0) wanted.add('sha256');
   return PREFERENCE.filter((algorithm) => wanted.has(algorithm));
 }

@@ -30,6 +30,11 @@ export class PartialLost extends Error {
   override readonly name = 'PartialLost';
 }
 
+/** The object at the source is another one now: what is on disk belongs to the old one. */
+export class ObjectChanged extends Error {
+  override readonly name = 'ObjectChanged';
+}
+
 /** An address that may be shown: no user part, query or fragment. */
 export function shownUrl(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}`;

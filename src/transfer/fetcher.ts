@@ -1,164 +1,258 @@
 /**
- * One request after another for the same asset: from where to ask, what to make of the answer, and what a difference
- * between served bytes and those on disk means. Everything that came is on disk and in the journal when a request is over,
- * also when it was cut.
+ * One request after another for bytes of the same asset, over however many connections: what to ask for, what to make of
+ * the answer, and what a difference between served bytes and those on disk means. Everything that came is in the file and
+ * in the journal when a request is over, also when it was cut.
  */
 import { ServiceError } from '../jobs/error-codes.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
-import type { BlockWriter } from './block-writer.js';
-import { retry } from './errors.js';
+import type { Retry } from './errors.js';
+import { ObjectChanged, retry } from './errors.js';
+import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
 import type { Framing } from './http/headers.js';
 import { open, type Opened } from './http/open.js';
+import { Inlet } from './inlet.js';
+import type { Claim } from './ledger.js';
 import { MAX_ERROR_BODY_BYTES } from './limits.js';
 import { isPageLike, mediaTypeOf } from './media-type.js';
-import type { TransferLimits, TransferNote, TransferSource } from './transfer.js';
+import { PAGE_BYTES, SLAB_BYTES } from './slabs.js';
+import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
 import type { Workspace } from './workspace.js';
 
-/** Without a validator, the bytes before the end must repeat themselves over this share of a block. */
-const OVERLAP_SHARE = 1 / 4;
+/** After an accident this many bytes must repeat themselves, four times as many after each difference. */
+const OVERLAP_BYTES = 64 * 1024;
 /** Times that served bytes may differ from those on disk before the source counts as unstable. */
-const MAX_DIFFERENCES = 3;
+const MAX_DIFFERENCES = 4;
+const MOST_PATIENCE = 8;
 
 export interface FetcherOptions {
   source: TransferSource;
+  client: HttpClient;
   /** Are there announced digests that will decide in the end? */
   hasDigests: boolean;
   limits: TransferLimits;
-  signal: AbortSignal;
+  bandwidth: Bandwidth | undefined;
   note: (note: TransferNote) => void;
-  /** Everything is fetched anew: what counted as progress counts no longer. */
-  onDropped: () => void;
+}
+
+/** What one request is about. */
+export interface Request {
+  claim: Claim;
+  /** Whoever makes one request after another; counts answers in a row that refused the token. */
+  lane: { denials: number };
+  /** No other request for this file is under way. */
+  isAlone: boolean;
+  /** Several connections are meant: the answer must be just the part that was asked for. */
+  isPart: boolean;
+  signal: AbortSignal;
+  /** The answer's head came. */
+  onAnswer: (firstByteMs: number) => void;
+  onBytes: (bytes: number) => void;
+  /** See InletOptions. */
+  onHeld: (heldMs: number) => void;
 }
 
 export class Fetcher {
   /** Body bytes taken from the wire, repeats included. */
   fetchedBytes = 0;
-  /** Offset from which the first useful answer went on. */
+  /** Bytes that were there when the first useful answer came. */
   resumedFrom: number | null = null;
   /** A server sent more than it had announced. */
   wasOverrun = false;
-  #wasDenied = false;
+  /** A range was answered with everything, or not at all: one connection then. */
+  servesRanges = true;
   #saysHtml = false;
-  #changes = 0;
   #differences = 0;
+  #silences = 0;
+  /** Where the redirects led last. */
+  #resolved: string | null = null;
 
   constructor(readonly options: FetcherOptions) {}
 
-  async fetchOnce(work: Workspace): Promise<void> {
-    const { source, limits, signal } = this.options;
-    const from = this.#nextStart(work);
-    const pin = from > 0 ? pinnedBy(work.facts) : null;
+  /** Size of the file as far as anybody has said it. */
+  total(work: Workspace): number | null {
+    return this.options.source.slice?.bytes ?? work.facts?.total ?? null;
+  }
+
+  isWhole(work: Workspace): boolean {
+    const total = this.total(work);
+    return work.hasEnded || (total !== null && work.have >= total);
+  }
+
+  get overlapBytes(): number {
+    const { blockBytes } = this.options.limits;
+    return Math.min(OVERLAP_BYTES, blockBytes / 4) * 4 ** this.#differences;
+  }
+
+  async fetch(work: Workspace, request: Request): Promise<void> {
+    const { source, limits, client } = this.options;
+    const { claim, lane, signal } = request;
+    const shift = source.slice?.start ?? 0;
+    const isRanged = claim.start + shift > 0 || (request.isPart && this.servesRanges);
+    const last = Number.isFinite(claim.end) ? String(claim.end + shift - 1) : '';
+    const pin = isRanged ? pinnedBy(work.facts) : null;
     const trustedHeaders = await source.headers(signal);
+    const url = this.#resolved ?? source.url;
     const opened = await open({
-      url: source.url,
+      url,
       rules: source,
       headers: {
         accept: '*/*',
         'accept-encoding': 'identity',
-        ...(from > 0 && { range: `bytes=${from}-` }),
+        ...(isRanged && { range: `bytes=${claim.start + shift}-${last}` }),
         ...(pin !== null && { 'if-range': pin }),
       },
       trustedHeaders,
-      limits,
+      limits: { ...limits, idleMs: limits.idleMs * 2 ** this.#silences },
       signal,
+      client,
     });
     const { exchange } = opened;
     try {
-      if (![200, 206, 416].includes(exchange.status) || (exchange.status === 416 && from === 0))
-        await this.#refuse(opened, trustedHeaders);
-      this.#wasDenied = false;
       const { status, headers, framing } = exchange;
-      const asked = { from, have: work.have, facts: work.facts };
-      await this.#receive(work, exchange, readDataAnswer(status, headers, framing, asked));
+      if (![200, 206, 416].includes(status))
+        await this.#refuse(opened, trustedHeaders, isRanged, lane);
+      lane.denials = 0;
+      this.#resolved = opened.url === source.url ? null : opened.url;
+      const asked = { from: claim.start + shift, isRanged, have: work.have, facts: work.facts };
+      if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
+      const reading = readDataAnswer(status, headers, framing, asked);
+      if (status === 200 && isRanged && reading.kind === 'body' && reading.changed === null)
+        this.servesRanges = false;
+      request.onAnswer(exchange.firstByteMs);
+      await this.#receive(work, exchange, reading, request);
     } finally {
       exchange.close();
     }
   }
 
-  /** Where to go on: at the end of what is on disk when a validator pins it, else a little before. */
-  #nextStart(work: Workspace): number {
-    if (pinnedBy(work.facts) !== null) return work.have;
-    const overlap = Math.max(1, Math.floor(this.options.limits.blockBytes * OVERLAP_SHARE));
-    return Math.max(0, work.have - overlap);
+  #noRanges(message: string): Retry {
+    const wasServing = this.servesRanges;
+    this.servesRanges = false;
+    return retry('SourceRefused', message, wasServing ? { waitMs: 0 } : {});
   }
 
   /** An answer without data: always throws. */
-  async #refuse({ exchange, trusted }: Opened, sent: Record<string, string>): Promise<never> {
+  async #refuse(
+    opened: Opened,
+    sent: Record<string, string>,
+    isRanged: boolean,
+    lane: Request['lane'],
+  ): Promise<never> {
     const { source } = this.options;
+    const { exchange, trusted } = opened;
     const { status, headers } = exchange;
-    if (status === 401 && trusted && !this.#wasDenied) {
-      this.#wasDenied = true;
+    if (this.#resolved !== null) {
+      this.#resolved = null;
+      throw retry('SourceUnavailable', `The server answered ${status} where it had led us to`, {
+        waitMs: 0,
+      });
+    }
+    if (status === 401 && trusted && lane.denials++ === 0) {
       source.rejected(sent);
       throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
     }
+    if (isRanged && this.servesRanges && (status === 400 || status === 501))
+      throw this.#noRanges(`The server answered ${status} to a range`);
     const body = await exchange.text(MAX_ERROR_BODY_BYTES);
     const translated = source.translate({ status, headers: { ...headers }, body });
     throw translated ?? readErrorAnswer(status, headers);
   }
 
-  async #receive(work: Workspace, exchange: Exchange, reading: Reading): Promise<void> {
+  async #receive(
+    work: Workspace,
+    exchange: Exchange,
+    reading: Reading,
+    request: Request,
+  ): Promise<void> {
+    const { claim, isAlone } = request;
+    const { slice } = this.options.source;
     if (reading.kind === 'whole') {
       if (work.facts && reading.total !== null)
         await work.learn({ ...work.facts, total: reading.total });
       work.hasEnded = true;
       return;
     }
-    if (reading.changed !== null) await this.#drop(work, reading.changed);
-    if (reading.kind === 'changed')
-      throw retry('SourceChanged', `The product changed: ${reading.changed}`, { waitMs: 0 });
-    await work.learn({ ...reading.facts, total: reading.facts.total ?? work.total });
+    if (reading.changed !== null) throw new ObjectChanged(reading.changed);
+    if (reading.kind === 'changed') throw new ObjectChanged(reading.changed);
+    const shift = slice?.start ?? 0;
+    const start = reading.start - shift;
+    if (start < claim.start && (start < 0 || !isAlone))
+      throw this.#noRanges('The server does not serve ranges');
+    const served = reading.facts.total ?? work.facts?.total ?? null;
+    if (slice && served !== null && served < slice.start + slice.bytes)
+      throw new ServiceError('SourceChanged', 'The archive is shorter than its member needs');
+    await work.learn({ ...reading.facts, total: served });
+    const total = this.total(work);
+    work.writer.fileBytes = total ?? 0;
     this.#noteResumed(work);
     this.#saysHtml = /html/i.test(exchange.headers['content-type'] ?? '');
-    work.writer.begin(reading.start, reading.end ?? work.total ?? Infinity);
-    await this.#stream(exchange, work.writer, this.#isSuspicious(exchange.framing, work.total));
-    if (work.total === null && reading.end === null) work.hasEnded = true;
+    const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
+    work.ledger.extend(claim, end);
+    await this.#stream(work, exchange, { ...request, start, end });
+    if (total === null && reading.end === null) work.hasEnded = true;
   }
 
-  async #stream(exchange: Exchange, writer: BlockWriter, lingers: boolean): Promise<void> {
-    const ending = await exchange.body(writer, lingers).then(
-      (end) => ({ excess: end.excess, cut: null }),
+  async #stream(
+    work: Workspace,
+    exchange: Exchange,
+    request: Request & { start: number; end: number },
+  ): Promise<void> {
+    const { claim, start, end } = request;
+    const before = work.ledger.bytes;
+    const inlet = new Inlet(work.writer, {
+      position: start,
+      end,
+      stopAt: claim.end,
+      pieceBytes: this.#pieceBytes(),
+      bandwidth: this.options.bandwidth,
+      onBytes: request.onBytes,
+      onHeld: request.onHeld,
+      inspect: (first) => this.#inspect(first, this.total(work)),
+      onDifference: (at) => this.#onDifference(work, claim, start === 0, at),
+    });
+    const lingers = this.#isSuspicious(exchange.framing, this.total(work));
+    work.writer.connections++;
+    const ending = await exchange.body(inlet, lingers).then(
+      ({ excess }) => ({ excess, cut: null }),
       (cut: Error) => ({ excess: false, cut }),
     );
     this.fetchedBytes += exchange.received;
-    this.wasOverrun ||= ending.excess || writer.isOverrun;
-    await writer.settle();
-    if (ending.cut) throw ending.cut;
+    this.wasOverrun ||= ending.excess || inlet.isOverrun;
+    await inlet.settle().finally(() => work.writer.connections--);
+    if (exchange.received > 0) this.#silences = 0;
+    if (ending.cut === null || inlet.isStopped) {
+      if (Number.isFinite(end) && work.ledger.bytes === before)
+        throw retry('SourceUnavailable', 'The answer brought nothing new');
+      return;
+    }
+    if (exchange.received === 0 && this.#silences < Math.log2(MOST_PATIENCE)) this.#silences++;
+    work.ledger.doubt(Math.max(claim.proof, start + exchange.received));
+    throw ending.cut;
+  }
+
+  /** Bytes written and journalled together: no more than a share of what an interruption may cost. */
+  #pieceBytes(): number {
+    const share = Math.floor(this.options.limits.blockBytes / 8 / PAGE_BYTES) * PAGE_BYTES;
+    return Math.min(SLAB_BYTES, Math.max(PAGE_BYTES, share));
   }
 
   /** An announced length that contradicts the catalogue may be a lie: does more come? */
   #isSuspicious(framing: Framing, total: number | null): boolean {
-    const { expectedBytes } = this.options.source;
-    return framing.kind === 'length' && expectedBytes !== null && total !== expectedBytes;
+    const { expectedBytes, slice } = this.options.source;
+    return !slice && framing.kind === 'length' && expectedBytes !== null && total !== expectedBytes;
   }
 
   #noteResumed(work: Workspace): void {
     if (this.resumedFrom !== null) return;
-    this.resumedFrom = work.have;
-    const total = work.total ?? this.options.source.expectedBytes;
-    if (work.have > 0)
-      this.options.note({ type: 'resumed', offset: work.have, bytes_total: total });
+    this.resumedFrom = work.ledger.bytes;
+    const total = this.total(work) ?? this.options.source.expectedBytes;
+    if (this.resumedFrom > 0)
+      this.options.note({ type: 'resumed', offset: this.resumedFrom, bytes_total: total });
   }
 
-  /** The object is another one now: once that is taken as an accident. */
-  async #drop(work: Workspace, why: string): Promise<void> {
-    if (++this.#changes > 1)
-      throw new ServiceError('SourceChanged', `The product keeps changing: ${why}`);
-    const dropped = work.have;
-    await work.rollback(0, false);
-    await work.learn({ total: null, etag: null, lastModified: null, disposition: null });
-    this.wasOverrun = false;
-    this.options.onDropped();
-    this.options.note({
-      type: 'retried',
-      reason: `The product changed: ${why}; the ${dropped} bytes of the old one are dropped`,
-      offset: 0,
-      attempt: 0,
-    });
-  }
-
-  /** First bytes of an answer that starts at 0: a page about the product is refused before anything is kept. */
-  inspect(first: Buffer, total: number | null): void {
+  /** First bytes of a body that starts at 0: a page about the product is refused before anything is kept. */
+  #inspect(first: Buffer, total: number | null): void {
     const type = mediaTypeOf(first);
     const { source, hasDigests } = this.options;
     const { expectedBytes } = source;
@@ -176,18 +270,21 @@ export class Fetcher {
   }
 
   /**
-   * Served bytes differ from those on disk at `at`. A body that starts at 0 brings everything anew, so that it is followed
-   * from there; after another one the tail of what is on disk is dropped, and the second time all of it.
+   * Served bytes differ from those on disk at `at`. A body that brings everything anew is followed from there; after
+   * another one the bytes before the claim are dropped, more of them each time.
    */
-  async onDifference(work: Workspace, at: number): Promise<void> {
+  async #onDifference(
+    work: Workspace,
+    claim: Claim,
+    startsAtZero: boolean,
+    at: number,
+  ): Promise<void> {
     if (++this.#differences > MAX_DIFFERENCES)
       throw new ServiceError('SourceChanged', 'The server sends other bytes each time');
-    if (work.writer.startsAtZero) {
-      await work.rollback(at, true);
-      return;
-    }
-    const { blockBytes } = this.options.limits;
-    await work.rollback(this.#differences > 1 ? 0 : Math.max(0, at - blockBytes), false);
+    if (startsAtZero) return await work.forget(at, Number.MAX_SAFE_INTEGER);
+    const from = Math.max(0, claim.proof - this.overlapBytes);
+    await work.forget(from, claim.proof);
+    work.ledger.doubt(from);
     throw retry('SourceChanged', `The server does not repeat what is on disk at byte ${at}`);
   }
 }

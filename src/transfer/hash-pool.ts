@@ -1,7 +1,7 @@
 /**
- * Digests off the event loop. A job follows one growing file: whoever writes it says how far its bytes are in order, and a
- * thread reads them back, step by step, so that jobs on one thread take turns and what is hashed is what is in the file.
- * Blocks written by an earlier process are checked against the CRC-32 that the journal holds on the way.
+ * Digests off the event loop. A job follows one growing file in order: bytes that arrive just where it stands are handed
+ * over in shared memory, others are read back once the file has no gap before them. Blocks written by an earlier process
+ * are checked against the CRC-32 that the journal holds on the way. Jobs on one thread take turns.
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -10,34 +10,66 @@ import { ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { cancelledError, stored, toStoreError } from './errors.js';
 import { hashThread, type HashAnswer, type HashRequest } from './hash-thread.js';
-import type { Block } from './journal.js';
+import type { Block, Checkpoint } from './journal.js';
+import { SlabPool, type Slab } from './slabs.js';
 
 const STEP_BYTES = 4 * 1024 * 1024;
-/** While more is to come, a thread is not woken for less. */
+/** While more is to come, a thread is not woken to read less. */
 const LEAST_STEP_BYTES = 1024 * 1024;
+/** Bytes in memory are kept for the thread when they are this near to where it stands, and so many pieces of them. */
+const NEAR_BYTES = 8 * 1024 * 1024;
+const MOST_AHEAD = 8;
+
+export interface Following {
+  fd: number;
+  algorithms: ChecksumAlgorithm[];
+  /** What an earlier process wrote, by offset. */
+  written?: readonly Block[];
+  /** Go on from here. */
+  checkpoint?: Checkpoint | null;
+  /** Use hashes whose state can be saved; they are a little slower. */
+  saveable?: boolean;
+}
 
 export interface HashJob {
-  /** Bytes [0, frontier) are in the file. Never goes back: a rollback needs a new job. */
-  advance: (frontier: number) => void;
-  /** Waits until everything up to the frontier is in, then ends the job. */
-  digests: (signal: AbortSignal) => Promise<Checksum[]>;
+  /** Bytes [0, handed) were given to the thread. */
+  readonly handed: number;
   /** Start of the first journalled block that the disk did not give back as it was written. */
   readonly damagedFrom: number | null;
-  /** Stops; resolves once the file is no longer read. Harmless after the end. */
+  readonly isSaveable: boolean;
+  /** Bytes that are about to be written. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
+  offer: (position: number, slab: Slab, start: number, length: number) => void;
+  /** Bytes [0, frontier) are in the file. */
+  advance: (frontier: number) => void;
+  /** Waits until everything up to `bytes` is in, then ends the job. */
+  digests: (bytes: number, signal: AbortSignal) => Promise<Checksum[]>;
+  /** The state of the digests where they stand; null when it cannot be saved. */
+  checkpoint: () => Promise<Checkpoint | null>;
+  /** Stops; resolves once neither file nor memory is read any longer. Harmless after the end. */
   cancel: () => Promise<void>;
 }
 
 export interface HashPool {
-  follow: (fd: number, algorithms: ChecksumAlgorithm[], written: readonly Block[]) => HashJob;
+  readonly slabs: SlabPool;
+  follow: (following: Following) => HashJob;
   close: () => Promise<void>;
 }
 
+/** Algorithms whose state can be saved. */
+const SAVEABLE: readonly ChecksumAlgorithm[] = ['md5'];
+
+export function canSave(algorithms: readonly ChecksumAlgorithm[]): boolean {
+  return algorithms.every((algorithm) => SAVEABLE.includes(algorithm));
+}
+
 export function createHashPool(threads: number): HashPool {
-  const lanes = Array.from({ length: threads }, () => new Lane());
+  const slabs = new SlabPool();
+  const lanes = Array.from({ length: threads }, () => new Lane(slabs));
   return {
-    follow(fd, algorithms, written) {
+    slabs,
+    follow(following) {
       const lane = lanes.reduce((least, one) => (one.jobs.size < least.jobs.size ? one : least));
-      return new FollowingJob(lane, fd, algorithms, written);
+      return new FollowingJob(lane, following);
     },
     async close() {
       await Promise.all(lanes.map((lane) => lane.close()));
@@ -55,9 +87,9 @@ export async function hashFile(
   const file = await stored(open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
   try {
     const { size } = await file.stat();
-    const job = pool.follow(file.fd, algorithms, []);
+    const job = pool.follow({ fd: file.fd, algorithms });
     job.advance(size);
-    const digests = await job.digests(signal).finally(() => job.cancel());
+    const digests = await job.digests(size, signal).finally(() => job.cancel());
     return { bytes: size, digests };
   } finally {
     await file.close();
@@ -69,6 +101,8 @@ class Lane {
   readonly jobs = new Map<number, FollowingJob>();
   static #ids = 0;
   #worker: Worker | null = null;
+
+  constructor(readonly slabs: SlabPool) {}
 
   add(job: FollowingJob): number {
     const id = ++Lane.#ids;
@@ -89,8 +123,9 @@ class Lane {
     const source = `
       const { parentPort, workerData } = require('node:worker_threads');
       const load = require('node:module').createRequire(workerData.from);
-      (${hashThread.toString()})(parentPort, load);`;
-    const worker = new Worker(source, { eval: true, workerData: { from: import.meta.url } });
+      (${hashThread.toString()})(parentPort, load, workerData.shared);`;
+    const workerData = { from: import.meta.url, shared: this.slabs.shared };
+    const worker = new Worker(source, { eval: true, workerData });
     worker.unref();
     worker.on('message', (answer: HashAnswer) => this.jobs.get(answer.job)?.take(answer));
     const lost = (error: unknown) => {
@@ -106,25 +141,43 @@ class Lane {
 
 class FollowingJob implements HashJob {
   damagedFrom: number | null = null;
+  handed: number;
+  readonly isSaveable: boolean;
   readonly #id: number;
   readonly #lane: Lane;
   readonly #written: readonly Block[];
+  /** Bytes in memory, by position, that will be next before long. */
+  readonly #ahead = new Map<number, { slab: Slab; start: number; length: number }>();
+  /** Slabs that the thread has yet to take in. */
+  readonly #slabs: Slab[] = [];
   #nextBlock = 0;
-  #at = 0;
   #frontier = 0;
-  #stepTo: number | null = null;
+  #isStepping = false;
   #isComplete = false;
   #over = false;
-  #failure: unknown;
+  #failure: { error: unknown } | null = null;
   #found: Checksum[] | null = null;
+  #saved: ((states: Record<string, string> | null) => void)[] = [];
   /** Called whenever something changed: a step ended, digests came, the job failed. */
   #changed: () => void = () => undefined;
 
-  constructor(lane: Lane, fd: number, algorithms: ChecksumAlgorithm[], written: readonly Block[]) {
+  constructor(lane: Lane, { fd, algorithms, written, checkpoint, saveable }: Following) {
     this.#lane = lane;
-    this.#written = written;
+    this.handed = checkpoint?.upTo ?? 0;
+    this.isSaveable = checkpoint != null || (saveable === true && canSave(algorithms));
+    this.#written = (written ?? []).filter(({ offset }) => offset >= this.handed);
     this.#id = lane.add(this);
-    lane.send({ type: 'start', job: this.#id, fd, algorithms });
+    const states = this.isSaveable
+      ? Object.fromEntries(algorithms.map((name) => [name, checkpoint?.states[name] ?? '']))
+      : {};
+    lane.send({ type: 'start', job: this.#id, fd, algorithms, states });
+  }
+
+  offer(position: number, slab: Slab, start: number, length: number): void {
+    const isNear = position >= this.handed && position - this.handed <= NEAR_BYTES;
+    if (this.#over || slab.offset === null || !isNear || this.#ahead.size === MOST_AHEAD) return;
+    this.#ahead.set(position, { slab: slab.hold(), start, length });
+    this.#handOver();
   }
 
   advance(frontier: number): void {
@@ -132,16 +185,17 @@ class FollowingJob implements HashJob {
     this.#step();
   }
 
-  async digests(signal: AbortSignal): Promise<Checksum[]> {
+  async digests(bytes: number, signal: AbortSignal): Promise<Checksum[]> {
     const onAbort = () => this.#changed();
     signal.addEventListener('abort', onAbort, { once: true });
     this.#isComplete = true;
     this.#step();
     try {
-      await this.#until(() => signal.aborted || this.#at === this.#frontier);
+      await this.#until(() => signal.aborted || (this.handed === bytes && !this.#isStepping));
       if (signal.aborted) throw cancelledError(signal);
-      this.#lane.send({ type: 'digest', job: this.#id });
-      await this.#until(() => this.#found !== null);
+      this.#send({ type: 'digest', job: this.#id });
+      await this.#until(() => signal.aborted || this.#found !== null);
+      if (signal.aborted) throw cancelledError(signal);
       this.#end();
       return this.#found ?? [];
     } finally {
@@ -149,11 +203,21 @@ class FollowingJob implements HashJob {
     }
   }
 
+  async checkpoint(): Promise<Checkpoint | null> {
+    if (!this.isSaveable || this.#over || this.handed === 0) return null;
+    const upTo = this.handed;
+    const states = await new Promise<Record<string, string> | null>((resolve) => {
+      this.#saved.push(resolve);
+      this.#send({ type: 'save', job: this.#id });
+    });
+    return states && { upTo, states };
+  }
+
   async cancel(): Promise<void> {
     if (this.#over) return;
     this.#over = true;
-    await this.#until(() => this.#stepTo === null).catch(() => undefined);
-    if (this.#failure === undefined) this.#lane.send({ type: 'drop', job: this.#id });
+    await this.#until(() => !this.#isStepping && this.#slabs.length === 0).catch(() => undefined);
+    if (!this.#failure) this.#send({ type: 'drop', job: this.#id });
     this.#end();
   }
 
@@ -167,38 +231,52 @@ class FollowingJob implements HashJob {
       );
       return;
     }
-    if (answer.type === 'digests') {
-      this.#found = answer.digests;
-    } else {
+    if (answer.type === 'digests') this.#found = answer.digests;
+    else if (answer.type === 'saved') this.#saved.shift()?.(answer.states);
+    else if (answer.type === 'took') this.#slabs.shift()?.release();
+    else {
       this.#checkBlock(answer.crc32);
-      this.#at = this.#stepTo ?? this.#at;
-      this.#stepTo = null;
-      this.#step();
+      this.#isStepping = false;
     }
+    this.#step();
     this.#changed();
   }
 
+  /** Gives the thread what is next and in memory. */
+  #handOver(): void {
+    for (let next; (next = this.#ahead.get(this.handed));) {
+      const { slab, start, length } = next;
+      this.#ahead.delete(this.handed);
+      this.handed += length;
+      this.#slabs.push(slab);
+      const offset = (slab.offset as number) + start;
+      this.#send({ type: 'slab', job: this.#id, offset, length });
+    }
+  }
+
   fail(error: unknown): void {
-    this.#failure = error;
-    this.#stepTo = null;
+    this.#failure ??= { error };
+    this.#isStepping = false;
     this.#end();
     this.#changed();
   }
 
+  /** Has the thread read on where the file has bytes that nobody handed over. */
   #step(): void {
-    if (this.#over || this.#stepTo !== null || this.#at >= this.#frontier) return;
-    if (!this.#isComplete && this.#frontier - this.#at < LEAST_STEP_BYTES) return;
+    if (this.#over || this.#isStepping || this.handed >= this.#frontier) return;
+    if (!this.#isComplete && this.#frontier - this.handed < LEAST_STEP_BYTES) return;
+    while ((this.#written[this.#nextBlock]?.offset ?? Infinity) < this.handed) this.#nextBlock++;
     const block = this.#written[this.#nextBlock];
-    const whole = block?.offset === this.#at && block.offset + block.length <= this.#frontier;
-    const to = whole
+    const end = Math.min(this.#frontier, ...this.#ahead.keys());
+    const isWhole = block?.offset === this.handed && block.offset + block.length <= end;
+    const from = this.handed;
+    const to = isWhole
       ? block.offset + block.length
-      : Math.min(
-          this.#frontier,
-          this.#at + STEP_BYTES,
-          block && block.offset > this.#at ? block.offset : Infinity,
-        );
-    this.#stepTo = to;
-    this.#lane.send({ type: 'step', job: this.#id, from: this.#at, to, crc32: whole });
+      : Math.min(end, from + STEP_BYTES, block && block.offset > from ? block.offset : Infinity);
+    this.#isStepping = true;
+    this.handed = to;
+    this.#send({ type: 'step', job: this.#id, from, to, crc32: isWhole });
+    this.#handOver();
   }
 
   #checkBlock(crc32: number | null): void {
@@ -207,14 +285,22 @@ class FollowingJob implements HashJob {
     if (block && block.crc32 !== crc32) this.damagedFrom ??= block.offset;
   }
 
+  #send(request: HashRequest): void {
+    this.#lane.send(request);
+  }
+
   #end(): void {
     this.#over = true;
     this.#lane.jobs.delete(this.#id);
+    for (const { slab } of this.#ahead.values()) slab.release();
+    this.#ahead.clear();
+    for (const slab of this.#slabs.splice(0)) slab.release();
+    for (const resolve of this.#saved.splice(0)) resolve(null);
   }
 
   async #until(reached: () => boolean): Promise<void> {
     for (;;) {
-      if (this.#failure !== undefined) throw this.#failure as Error;
+      if (this.#failure) throw this.#failure.error as Error;
       if (reached()) return;
       await new Promise<void>((resolve) => (this.#changed = resolve));
     }

@@ -1,8 +1,8 @@
 /**
- * The crash-safe record, beside a partial file, of which of its bytes are durable. Append-only lines, each led by its own
- * CRC-32; a line that does not match ends what is believed. A block is recorded only after its bytes were flushed, so what
- * can be read here never promises more than the disk holds. Blocks carry offset and length: several connections may add
- * theirs in any order, and `durable` is the prefix without a gap.
+ * The crash-safe record, beside a partial file, of which of its bytes are there. Append-only lines, each led by its own
+ * CRC-32; a line that does not match ends what is believed. A block is recorded once it is written, with its CRC-32: after
+ * a crash it counts only if the disk gives back just these bytes. `flushed` names what was forced to the disk before the
+ * line was written, and that alone is promised to outlive a power cut. Blocks come in any order.
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
@@ -10,18 +10,22 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { stored } from './errors.js';
 import type { FileHandleLike, Files } from './files.js';
+import { Spans, type Span } from './spans.js';
 
+const offsetSchema = z.number().int().nonnegative();
 const blockSchema = z.object({
-  offset: z.number().int().nonnegative(),
+  offset: offsetSchema,
   length: z.number().int().positive(),
-  crc32: z.number().int().nonnegative(),
+  crc32: offsetSchema,
 });
-/** Bytes [offset, offset + length) are on disk, and had this CRC-32. */
+/** Bytes [offset, offset + length) were written, and had this CRC-32. */
 export type Block = z.infer<typeof blockSchema>;
+
+const spanSchema = z.object({ start: offsetSchema, end: offsetSchema });
 
 const sourceFactsSchema = z.object({
   /** Size of the whole, once a server has said it. */
-  total: z.number().int().nonnegative().nullable(),
+  total: offsetSchema.nullable(),
   etag: z.string().nullable(),
   lastModified: z.string().nullable(),
   disposition: z.string().nullable(),
@@ -29,16 +33,26 @@ const sourceFactsSchema = z.object({
 /** What the server said of the object that the bytes belong to. */
 export type SourceFacts = z.infer<typeof sourceFactsSchema>;
 
+const checkpointSchema = z.object({
+  upTo: offsetSchema,
+  /** By algorithm, as base64: the state of the hash over bytes [0, upTo). */
+  states: z.record(z.string(), z.string()),
+});
+/** Digests half-way, so that a later process need not read these bytes again. */
+export type Checkpoint = z.infer<typeof checkpointSchema>;
+
 const mismatchSchema = z.object({ bytes: z.number(), digests: z.record(z.string(), z.string()) });
 /** A full copy that contradicted the announced digests. */
 export type Mismatch = z.infer<typeof mismatchSchema>;
 
 const recordSchema = z.union([
-  z.object({ header: z.object({ version: z.literal(1), identity: z.string() }) }),
+  z.object({ header: z.object({ version: z.literal(2), identity: z.string() }) }),
   z.object({ source: sourceFactsSchema }),
   z.object({ block: blockSchema }),
-  /** Nothing at or behind this offset is believed any longer. */
-  z.object({ keep: z.number().int().nonnegative() }),
+  z.object({ flushed: z.array(spanSchema) }),
+  z.object({ hashed: checkpointSchema }),
+  /** Nothing in this span is believed any longer. */
+  z.object({ lost: spanSchema }),
   z.object({ mismatch: mismatchSchema }),
 ]);
 type JournalRecord = z.infer<typeof recordSchema>;
@@ -47,30 +61,32 @@ export interface JournalState {
   identity: string | null;
   source: SourceFacts | null;
   blocks: Block[];
+  flushed: Span[];
+  checkpoint: Checkpoint | null;
   mismatches: Mismatch[];
 }
 
 export function emptyState(): JournalState {
-  return { identity: null, source: null, blocks: [], mismatches: [] };
+  return {
+    identity: null,
+    source: null,
+    blocks: [],
+    flushed: [],
+    checkpoint: null,
+    mismatches: [],
+  };
 }
 
-/** End of the gapless prefix that the blocks cover. */
-export function durablePrefix(blocks: readonly Block[]): number {
-  let end = 0;
-  for (const block of [...blocks].sort((a, b) => a.offset - b.offset)) {
-    if (block.offset > end) break;
-    end = Math.max(end, block.offset + block.length);
-  }
-  return end;
+export function spansOf(blocks: readonly Block[]): Span[] {
+  return blocks.map(({ offset, length }) => ({ start: offset, end: offset + length }));
 }
 
-/** What the bytes of a journal prove: everything up to the first line that is torn or garbled. Never throws. */
+/** What the bytes of a journal say: everything up to the first line that is torn or garbled. Never throws. */
 export function readJournal(bytes: Buffer): JournalState {
   const state = emptyState();
   for (let at = 0; ;) {
     const newline = bytes.indexOf(10, at);
-    if (newline < 0) return state;
-    const record = parseLine(bytes.toString('utf8', at, newline));
+    const record = newline < 0 ? null : parseLine(bytes.toString('utf8', at, newline));
     if (!record) return state;
     apply(state, record);
     at = newline + 1;
@@ -100,9 +116,20 @@ function apply(state: JournalState, record: JournalRecord): void {
   if ('header' in record) state.identity = record.header.identity;
   else if ('source' in record) state.source = record.source;
   else if ('block' in record) state.blocks.push(record.block);
-  else if ('keep' in record)
-    state.blocks = state.blocks.filter((block) => block.offset + block.length <= record.keep);
+  else if ('flushed' in record) state.flushed = record.flushed;
+  else if ('hashed' in record) state.checkpoint = record.hashed;
+  else if ('lost' in record) lose(state, record.lost);
   else state.mismatches.push(record.mismatch);
+}
+
+function lose(state: JournalState, { start, end }: Span): void {
+  state.blocks = state.blocks.filter(
+    (block) => block.offset >= end || block.offset + block.length <= start,
+  );
+  const flushed = new Spans(state.flushed);
+  flushed.remove(start, end);
+  state.flushed = flushed.toArray();
+  if (state.checkpoint && state.checkpoint.upTo > start) state.checkpoint = null;
 }
 
 function pathIn(directory: string): string {
@@ -110,21 +137,27 @@ function pathIn(directory: string): string {
 }
 
 function compact(state: JournalState): string {
-  const records: JournalRecord[] = [{ header: { version: 1, identity: state.identity ?? '' } }];
+  const records: JournalRecord[] = [{ header: { version: 2, identity: state.identity ?? '' } }];
   if (state.source) records.push({ source: state.source });
   records.push(...state.mismatches.map((mismatch) => ({ mismatch })));
   records.push(...state.blocks.map((block) => ({ block })));
+  if (state.flushed.length > 0) records.push({ flushed: state.flushed });
+  if (state.checkpoint) records.push({ hashed: state.checkpoint });
   return records.map(formatLine).join('');
 }
 
 export class Journal {
+  #pending: string[] = [];
+  #writing: Promise<void> | null = null;
+
   private constructor(
+    readonly files: Files,
     readonly state: JournalState,
     private readonly file: FileHandleLike,
     private size: number,
   ) {}
 
-  /** What the journal of `directory` proves; nothing when it speaks of another `identity`. */
+  /** What the journal of `directory` says; nothing when it speaks of another `identity`. */
   static async load(files: Files, directory: string, identity: string): Promise<JournalState> {
     const state = readJournal((await stored(files.read(pathIn(directory)))) ?? Buffer.alloc(0));
     return state.identity === identity ? state : { ...emptyState(), identity };
@@ -144,7 +177,7 @@ export class Journal {
       await stored(files.writeAll(file, content, 0));
       await stored(file.datasync());
       await stored(files.rename(temporary, path));
-      return new Journal(state, file, content.length);
+      return new Journal(files, state, file, content.length);
     } catch (error) {
       await file.close().catch(() => undefined);
       await files.remove(temporary).catch(() => undefined);
@@ -152,41 +185,55 @@ export class Journal {
     }
   }
 
-  get durable(): number {
-    return durablePrefix(this.state.blocks);
+  /** Resolves once the line is in the journal; lines that wait for each other travel together. */
+  async addBlock(block: Block): Promise<void> {
+    await this.#append({ block });
   }
 
-  async addBlock(files: Files, block: Block): Promise<void> {
-    await this.#append(files, { block });
+  /** These bytes outlive a power cut. Flushed itself before it returns. */
+  async addFlushed(flushed: Span[]): Promise<void> {
+    await this.#append({ flushed });
+    await this.#sync();
   }
 
-  /** Flushed before it returns: what follows may overwrite bytes that earlier records speak of. */
-  async keep(files: Files, upTo: number): Promise<void> {
-    await this.#append(files, { keep: upTo });
-    await this.sync();
+  async addCheckpoint(hashed: Checkpoint): Promise<void> {
+    await this.#append({ hashed });
   }
 
-  async setSource(files: Files, source: SourceFacts): Promise<void> {
-    await this.#append(files, { source });
+  /** Flushed before it returns: what follows may overwrite bytes that earlier lines speak of. */
+  async lose(lost: Span): Promise<void> {
+    await this.#append({ lost });
+    await this.#sync();
   }
 
-  async addMismatch(files: Files, mismatch: Mismatch): Promise<void> {
-    await this.#append(files, { mismatch });
-    await this.sync();
+  async setSource(source: SourceFacts): Promise<void> {
+    await this.#append({ source });
   }
 
-  async sync(): Promise<void> {
-    await stored(this.file.datasync());
+  async addMismatch(mismatch: Mismatch): Promise<void> {
+    await this.#append({ mismatch });
+    await this.#sync();
   }
 
   async close(): Promise<void> {
+    await this.#writing?.catch(() => undefined);
     await this.file.close();
   }
 
-  async #append(files: Files, record: JournalRecord): Promise<void> {
-    const line = Buffer.from(formatLine(record));
-    await stored(files.writeAll(this.file, line, this.size));
-    this.size += line.length;
+  async #sync(): Promise<void> {
+    await stored(this.file.datasync());
+  }
+
+  async #append(record: JournalRecord): Promise<void> {
+    this.#pending.push(formatLine(record));
     apply(this.state, record);
+    while (this.#writing) await this.#writing;
+    if (this.#pending.length === 0) return;
+    const lines = Buffer.from(this.#pending.join(''));
+    this.#pending = [];
+    this.#writing = stored(this.files.writeAll(this.file, lines, this.size))
+      .then(() => void (this.size += lines.length))
+      .finally(() => (this.#writing = null));
+    await this.#writing;
   }
 }

@@ -4,10 +4,10 @@ import type { TransferLimits } from './transfer.js';
 export const DEFAULT_LIMITS: TransferLimits = {
   connectMs: 10_000,
   headersMs: 60_000,
-  idleMs: 30_000,
+  idleMs: 10_000,
   floorBytesPerSecond: 1_000,
   floorMs: 60_000,
-  blockBytes: 4 * 1024 * 1024,
+  blockBytes: 16 * 1024 * 1024,
   triesWithoutProgress: 5,
 };
 

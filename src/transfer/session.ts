@@ -8,12 +8,23 @@ import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { afterWait } from './answer.js';
 import { algorithmsToCompute, usableChecksums } from './checksums.js';
-import { cancelledError, PartialLost, retry, Retry, stored, toStoreError } from './errors.js';
+import { Concurrency } from './concurrency.js';
+import {
+  cancelledError,
+  ObjectChanged,
+  PartialLost,
+  retry,
+  Retry,
+  stored,
+  toStoreError,
+} from './errors.js';
 import { Fetcher } from './fetcher.js';
 import { dispositionName, sanitiseFileName } from './file-name.js';
 import type { FileHandleLike, Files } from './files.js';
-import type { HashJob, HashPool } from './hash-pool.js';
-import { durablePrefix, Journal, type JournalState, type SourceFacts } from './journal.js';
+import type { HashPool } from './hash-pool.js';
+import type { HttpClient } from './http/client.js';
+import { Journal, spansOf, type JournalState, type SourceFacts } from './journal.js';
+import { Lanes } from './lanes.js';
 import { backoffMs, DEFAULT_LIMITS, MAX_REFETCHES, type Backoff } from './limits.js';
 import { mediaTypeOf } from './media-type.js';
 import { areEqualCopies, toMismatch } from './mismatch.js';
@@ -21,6 +32,8 @@ import { Owner } from './owner.js';
 import { openIfThere, prepareDirectory } from './part-file.js';
 import { pause } from './pause.js';
 import { Progress } from './progress.js';
+import { createConnectionSlots, type ConnectionSlots } from './slots.js';
+import { Spans } from './spans.js';
 import type {
   TransferLimits,
   TransferNote,
@@ -29,12 +42,13 @@ import type {
   TransferSource,
 } from './transfer.js';
 import { judge, type Verdict } from './verify.js';
-import { follow, Workspace } from './workspace.js';
+import { Workspace } from './workspace.js';
 
 export interface SessionTools {
   pool: HashPool;
   files: Files;
   backoff: Backoff;
+  client: HttpClient;
 }
 
 /** Verified bytes wait under this name for their caller to publish them; they are never written to again. */
@@ -42,32 +56,44 @@ const VERIFIED = 'verified';
 
 export class Session {
   readonly #limits: TransferLimits;
-  readonly #announced: Checksum[];
   readonly #algorithms: ChecksumAlgorithm[];
+  /** Announced digests that are computed. */
+  readonly #announced: Checksum[];
   readonly #progress: Progress;
   readonly #fetcher: Fetcher;
+  readonly #slots: ConnectionSlots;
+  readonly #concurrency: Concurrency;
   #opened: Workspace | null = null;
   #attempt = 0;
+  #failures = 0;
   /** Most bytes ever on disk in this call: beyond it lies progress. */
   #highWater = 0;
   #mismatches = 0;
+  #changes = 0;
+  #askedForMore = false;
+  /** A failure was looked at, and nothing will mend it. */
+  #isOver = false;
 
   constructor(
     readonly source: TransferSource,
     readonly options: TransferOptions,
     readonly tools: SessionTools,
   ) {
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#announced = usableChecksums(source.checksums);
-    this.#algorithms = algorithmsToCompute(this.#announced, options.digests);
+    const limits = (this.#limits = { ...DEFAULT_LIMITS, ...options.limits });
+    const announced = usableChecksums(source.checksums);
+    this.#algorithms = algorithmsToCompute(announced, options.digests);
+    this.#announced = announced.filter(({ algorithm }) => this.#algorithms.includes(algorithm));
     this.#progress = new Progress(options.onProgress);
+    this.#slots = options.slots ?? createConnectionSlots(1);
+    const most = Math.min(this.#slots.limit, source.connections ?? Infinity);
+    this.#concurrency = new Concurrency(most, limits.blockBytes);
     this.#fetcher = new Fetcher({
       source,
+      client: tools.client,
       hasDigests: this.#announced.length > 0,
-      limits: this.#limits,
-      signal: options.signal,
+      limits,
+      bandwidth: options.bandwidth,
       note: (note) => this.#note(note),
-      onDropped: () => (this.#highWater = 0),
     });
   }
 
@@ -99,7 +125,8 @@ export class Session {
     await prepareDirectory(directory);
     const owner = await Owner.take(files, directory);
     try {
-      const identity = JSON.stringify([this.source.key, this.#announced]);
+      const { key, slice, checksums } = this.source;
+      const identity = JSON.stringify([key, slice ?? null, usableChecksums(checksums)]);
       const state = await Journal.load(files, directory, identity);
       const kept = await this.#proveKept(state);
       if (kept) await owner.release();
@@ -117,22 +144,17 @@ export class Session {
         ...this.tools,
         directory: this.options.directory,
         algorithms: this.#algorithms,
-        blockBytes: this.#limits.blockBytes,
-        hooks: {
-          onDurable: (durable) => this.#tellProgress(durable),
-          inspect: (first) => this.#fetcher.inspect(first, this.#work.total),
-          onDifference: (at) => this.#fetcher.onDifference(this.#work, at),
-        },
+        onWritten: (bytes) => this.#tellProgress(bytes),
       },
       owner,
       state,
     );
-    this.#highWater = this.#work.have;
-    if (this.#work.have > 0) this.#tellProgress(this.#work.have);
+    this.#highWater = this.#work.ledger.bytes;
+    if (this.#highWater > 0) this.#tellProgress(this.#highWater);
   }
 
-  #tellProgress(durable: number): void {
-    this.#progress.update(durable, this.#work.total ?? this.source.expectedBytes);
+  #tellProgress(bytes: number): void {
+    this.#progress.update(bytes, this.#fetcher.total(this.#work) ?? this.source.expectedBytes);
   }
 
   /** An earlier call may have verified the file, and its caller died before it was published. */
@@ -142,10 +164,11 @@ export class Session {
     if (!file) return null;
     try {
       const { size } = await stored(file.stat());
-      if (source && durablePrefix(blocks) === size) {
-        const hash = follow({ ...this.tools, algorithms: this.#algorithms }, file, []);
+      if (source && new Spans(spansOf(blocks)).has(0, size)) {
+        const hash = this.tools.pool.follow({ fd: file.fd, algorithms: this.#algorithms });
         hash.advance(size);
-        const proof = await this.#prove(file, size, hash, source).finally(() => hash.cancel());
+        const digests = await hash.digests(size, this.options.signal).finally(() => hash.cancel());
+        const proof = await this.#prove(file, size, digests, source);
         if (proof.verdict.kind === 'verified')
           return { ...proof.facts, path, checksum: proof.verdict.checksum };
       }
@@ -165,38 +188,59 @@ export class Session {
   // ---- the loop
 
   async #untilVerified(): Promise<TransferResult> {
-    let failures = 0;
     for (;;) {
       try {
-        if (!this.#work.isWhole) await this.#fetcher.fetchOnce(this.#work);
-        if (this.#work.isWhole) return await this.#verify();
-        if (!this.#madeProgress())
-          throw retry('SourceUnavailable', 'The answer brought nothing new');
-        failures = 0;
+        if (!this.#fetcher.isWhole(this.#work)) await this.#fetch();
+        if (this.#fetcher.isWhole(this.#work)) return await this.#verify();
       } catch (error) {
-        const again = await this.#toRetry(error);
-        failures = this.#madeProgress() ? 1 : failures + 1;
-        if (failures >= (again.options.tries ?? this.#limits.triesWithoutProgress)) throw again;
-        this.#note({
-          type: 'retried',
-          reason: again.message,
-          offset: this.#work.have,
-          attempt: 0,
-        });
-        const waitMs = again.options.waitMs ?? backoffMs(failures, this.tools.backoff);
-        await pause(waitMs, this.options.signal);
+        if (this.#isOver) throw error;
+        if (error instanceof ObjectChanged) await this.#drop(error.message);
+        else await this.#waitOrThrow(error);
       }
     }
   }
 
+  /** Until nothing is missing. Whatever comes of it, what has come is safe from a power cut afterwards. */
+  async #fetch(): Promise<void> {
+    const work = this.#work;
+    const lanes = new Lanes({
+      work,
+      fetcher: this.#fetcher,
+      concurrency: this.#concurrency,
+      slots: this.#slots,
+      blockBytes: this.#limits.blockBytes,
+      signal: this.options.signal,
+      onFailure: (error) => this.#waitOrThrow(error),
+    });
+    try {
+      await lanes.run();
+    } catch (error) {
+      if (!(error instanceof PartialLost)) await work.writer.flush().catch(() => undefined);
+      throw error;
+    }
+    await work.writer.flush();
+  }
+
   #madeProgress(): boolean {
-    const { have } = this.#work;
-    const isMore = have > this.#highWater;
-    this.#highWater = Math.max(have, this.#highWater);
+    const { bytes } = this.#work.ledger;
+    const isMore = bytes > this.#highWater;
+    this.#highWater = Math.max(bytes, this.#highWater);
     return isMore;
   }
 
-  /** Rethrows what trying again cannot mend. */
+  /** Waits before another try; rethrows what trying again cannot mend, or has not. */
+  async #waitOrThrow(error: unknown): Promise<void> {
+    this.#isOver = true;
+    const again = await this.#toRetry(error);
+    this.#failures = this.#madeProgress() ? 1 : this.#failures + 1;
+    if (this.#failures >= (again.options.tries ?? this.#limits.triesWithoutProgress)) throw again;
+    this.#isOver = false;
+    const offset = this.#work.ledger.bytes;
+    this.#note({ type: 'retried', reason: again.message, offset, attempt: 0 });
+    const waitMs = again.options.waitMs ?? backoffMs(this.#failures, this.tools.backoff);
+    await pause(waitMs, this.options.signal);
+  }
+
   async #toRetry(error: unknown): Promise<Retry> {
     const { signal } = this.options;
     if (signal.aborted) throw cancelledError(signal);
@@ -214,6 +258,29 @@ export class Session {
     throw error;
   }
 
+  /** The object is another one now: once that is taken as an accident. */
+  async #drop(why: string): Promise<void> {
+    if (++this.#changes > 2)
+      throw new ServiceError('SourceChanged', `The product keeps changing: ${why}`);
+    const work = this.#work;
+    const dropped = work.ledger.bytes;
+    await this.#forgetAll();
+    await work.learn({ total: null, etag: null, lastModified: null, disposition: null });
+    this.#fetcher.wasOverrun = false;
+    this.#fetcher.servesRanges = true;
+    this.#note({
+      type: 'retried',
+      reason: `The product changed: ${why}; the ${dropped} bytes of the old one are dropped`,
+      offset: 0,
+      attempt: 0,
+    });
+  }
+
+  async #forgetAll(): Promise<void> {
+    await this.#work.forget(0, Number.MAX_SAFE_INTEGER);
+    this.#highWater = 0;
+  }
+
   #note(note: TransferNote): void {
     if (note.type === 'retried') this.#attempt++;
     this.options.onNote?.(note.type === 'retried' ? { ...note, attempt: this.#attempt } : note);
@@ -223,25 +290,30 @@ export class Session {
 
   async #verify(): Promise<TransferResult> {
     const work = this.#work;
-    const { part, hash, have: bytes } = work;
-    await stored(part.file.truncate(bytes));
-    const { verdict, facts } = await this.#prove(part.file, bytes, hash, work.facts);
-    if (hash.damagedFrom !== null) {
-      await work.rollback(hash.damagedFrom, false);
+    const { part, have: bytes } = work;
+    await part.cut(bytes);
+    await work.writer.flush();
+    const digests = await work.hash.digests(bytes, this.options.signal);
+    if (work.hash.damagedFrom !== null) {
+      await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
       throw retry('StoreUnavailable', 'The disk gave back other bytes than were written');
     }
+    const { verdict, facts } = await this.#prove(part.file, bytes, digests, work.facts);
     const isDoubtful = this.#fetcher.wasOverrun && this.#announced.length === 0;
-    if (verdict.kind !== 'verified' || isDoubtful)
-      return await this.#reject(verdict, bytes, facts.digests);
+    if (verdict.kind !== 'verified' || isDoubtful) return await this.#reject(verdict, facts);
     const path = await work.rename(VERIFIED);
     this.#progress.update(bytes, bytes);
     return { ...facts, path, checksum: verdict.checksum };
   }
 
-  async #prove(file: FileHandleLike, bytes: number, hash: HashJob, known: SourceFacts | null) {
-    const digests = await hash.digests(this.options.signal);
+  async #prove(
+    file: FileHandleLike,
+    bytes: number,
+    digests: Checksum[],
+    known: SourceFacts | null,
+  ) {
     const mediaType = mediaTypeOf(await firstBytes(file));
-    const { expectedBytes, fallbackName } = this.source;
+    const { expectedBytes, fallbackName, slice } = this.source;
     const verdict = await judge({
       file,
       bytes,
@@ -249,7 +321,7 @@ export class Session {
       digests,
       announced: this.#announced,
       expectedBytes,
-      isTotalKnown: (known?.total ?? null) !== null,
+      isTotalKnown: slice !== undefined || (known?.total ?? null) !== null,
     });
     const facts = {
       bytes,
@@ -263,17 +335,42 @@ export class Session {
   }
 
   /** A whole copy that is not good enough: always throws. */
-  async #reject(verdict: Verdict, bytes: number, digests: Checksum[]): Promise<never> {
+  async #reject(
+    verdict: Verdict,
+    { bytes, digests }: { bytes: number; digests: Checksum[] },
+  ): Promise<never> {
     if (this.#fetcher.wasOverrun) {
       this.#fetcher.wasOverrun = false;
-      await this.#work.rollback(0, false);
+      await this.#forgetAll();
       throw retry('SourceRefused', 'The server sends more bytes than it announced', { tries: 3 });
     }
     if (verdict.kind === 'verified') throw new ServiceError('Internal', 'A good copy was rejected');
+    const mayBeShort =
+      verdict.kind === 'incomplete' || (verdict.kind === 'mismatch' && this.#wasShort(bytes));
+    if (mayBeShort) {
+      await this.#askForMore();
+      throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
+    }
     if (verdict.kind === 'mismatch') return await this.#onMismatch(verdict.error, bytes, digests);
-    const isShort = verdict.kind === 'incomplete';
-    await this.#work.rollback(isShort ? bytes : 0, isShort);
-    throw new Retry(verdict.error, isShort ? {} : { tries: 2 });
+    await this.#forgetAll();
+    throw new Retry(verdict.error, { tries: 2 });
+  }
+
+  /** Nobody but the server has said that this is all, and it may have said so falsely. */
+  #wasShort(bytes: number): boolean {
+    const { expectedBytes, slice } = this.source;
+    if (this.#askedForMore || slice || expectedBytes === bytes) return false;
+    this.#askedForMore = true;
+    return this.#fetcher.servesRanges;
+  }
+
+  /** Goes on behind what is there, as if nobody had said how long the file is. */
+  async #askForMore(): Promise<void> {
+    const work = this.#work;
+    if (work.facts) await work.learn({ ...work.facts, total: null });
+    work.hasEnded = false;
+    work.ledger.doubtAll();
+    await work.followAnew(false);
   }
 
   /** Two equal copies contradict the announced digest: then it is not for us to say which is wrong. */
@@ -287,9 +384,8 @@ export class Session {
       const details = { ...error.details, kept_as: name };
       throw new ServiceError('ChecksumDisputed', error.message, { details });
     }
-    await work.journal.addMismatch(this.tools.files, found);
-    await work.rollback(0, false);
-    this.#highWater = 0;
+    await work.journal.addMismatch(found);
+    await this.#forgetAll();
     if (++this.#mismatches > MAX_REFETCHES) throw error;
     throw new Retry(error);
   }

@@ -3,6 +3,7 @@
  * Knows nothing of Temporal, the mirror or providers.
  */
 import type { Checksum, ChecksumAlgorithm, VerificationLevel } from '../jobs/product.js';
+import type { ConnectionSlots } from './slots.js';
 
 export interface TransferSource {
   /** Names the asset for ever (provider, product, asset): pins journal and partial. */
@@ -19,6 +20,10 @@ export interface TransferSource {
   /** As the catalogue announces it; a hint for progress, and the proof of completeness only where nothing better is known. */
   expectedBytes: number | null;
   checksums: Checksum[];
+  /** Only these bytes of what the URL serves: a member of a remote archive. `expectedBytes` and digests speak of them. */
+  slice?: { start: number; bytes: number };
+  /** Most connections that this source allows for one file; 1 = one answer after another. Default: what the slots allow. */
+  connections?: number;
   /** Fallback for the file's name when the server gives none. */
   fallbackName: string;
   /** Translates an error answer (status, headers, at most 64 KiB of body) into a ServiceError; null = the engine's own reading of the status. */
@@ -33,12 +38,12 @@ export interface TransferLimits {
   connectMs: number;
   /** Request sent → headers complete. */
   headersMs: number;
-  /** Longest silence inside a body. */
+  /** Longest silence inside a body; twice as long after each silence without a new byte, up to eight times. */
   idleMs: number;
   /** Slower than this for `floorMs` is a stall. */
   floorBytesPerSecond: number;
   floorMs: number;
-  /** Journal block: at most this much is fetched twice after an interruption. */
+  /** About this much, over all connections, is under way at a time: what an interruption may cost. */
   blockBytes: number;
   /** Tries without a single new durable byte before giving up with the last error. */
   triesWithoutProgress: number;
@@ -48,14 +53,23 @@ export type TransferNote =
   | { type: 'retried'; reason: string; offset: number; attempt: number }
   | { type: 'resumed'; offset: number; bytes_total: number | null };
 
+/** Holds bytes back. */
+export interface Bandwidth {
+  /** Books bytes that have arrived; says for how many milliseconds reading should pause. */
+  take: (bytes: number) => number;
+}
+
 export interface TransferOptions {
   /** Owned by this asset alone; created when missing. Holds the partial file and its journal. */
   directory: string;
   signal: AbortSignal;
-  /** Digests to compute besides the one that is verified. */
+  /** Digests to compute besides the one that is verified; those that are announced are compared too. */
   digests?: ChecksumAlgorithm[];
+  /** The account's connections, shared by its transfers. Default: one connection. */
+  slots?: ConnectionSlots;
+  bandwidth?: Bandwidth;
   limits?: Partial<TransferLimits>;
-  /** Durable bytes so far; called at most a few times a second. */
+  /** Bytes on disk so far; called at most a few times a second. */
   onProgress?: (progress: {
     bytes: number;
     bytesTotal: number | null;

@@ -1,38 +1,31 @@
 /**
- * What is open while a directory is worked in: its owner, the partial file, the journal, the writer before them and the
- * hash job behind. They are opened, rolled back and closed together, so that they never speak of different bytes.
+ * What is open while a directory is worked in: its owner, the partial file, the journal, the ledger of what is there, the
+ * writer before them and the hash job behind. They are opened, corrected and closed together, so that they never speak of
+ * different bytes.
  */
 import { join } from 'node:path';
 import type { ChecksumAlgorithm } from '../jobs/product.js';
-import { BlockWriter, type WriterHooks } from './block-writer.js';
 import { stored } from './errors.js';
-import type { FileHandleLike, Files } from './files.js';
-import type { HashJob, HashPool } from './hash-pool.js';
-import { Journal, type Block, type JournalState, type SourceFacts } from './journal.js';
+import type { Files } from './files.js';
+import { canSave, type HashJob, type HashPool } from './hash-pool.js';
+import { Journal, spansOf, type JournalState, type SourceFacts } from './journal.js';
+import { Ledger } from './ledger.js';
 import type { Owner } from './owner.js';
 import { assertStillThere, openPart, type PartFile } from './part-file.js';
+import { PartWriter } from './part-writer.js';
+import { Spans } from './spans.js';
 
 export interface WorkspaceOptions {
   files: Files;
   pool: HashPool;
   directory: string;
   algorithms: ChecksumAlgorithm[];
-  blockBytes: number;
-  hooks: Pick<WriterHooks, 'inspect' | 'onDifference' | 'onDurable'>;
-}
-
-/** Hashes a file while it grows, checking blocks that an earlier process wrote. */
-export function follow(
-  { pool, algorithms }: Pick<WorkspaceOptions, 'pool' | 'algorithms'>,
-  file: FileHandleLike,
-  written: readonly Block[],
-): HashJob {
-  const blocks = [...written].sort((a, b) => a.offset - b.offset);
-  return pool.follow(file.fd, algorithms, blocks);
+  onWritten: (bytes: number) => void;
 }
 
 export class Workspace {
-  readonly writer: BlockWriter;
+  readonly ledger: Ledger;
+  readonly writer: PartWriter;
   #hash: HashJob;
   /** The stream ended by itself, and nobody had said how long it is; or a server says that this is all. */
   hasEnded = false;
@@ -43,16 +36,20 @@ export class Workspace {
     readonly part: PartFile,
     readonly journal: Journal,
   ) {
-    this.#hash = follow(options, part.file, journal.state.blocks);
-    this.writer = new BlockWriter(options.files, part, journal, options.blockBytes, {
-      ...options.hooks,
-      onWritten: (have) => this.#hash.advance(have),
+    this.ledger = new Ledger(spansOf(journal.state.blocks));
+    this.ledger.doubtAll();
+    this.#hash = this.#follow(journal.state.checkpoint !== null);
+    this.writer = new PartWriter(part, journal, this.ledger, options.pool.slabs, {
+      onWritten: () => {
+        this.#hash.advance(this.have);
+        options.onWritten(this.ledger.bytes);
+      },
+      hash: () => this.#hash,
       assertOurs: async () => {
         await owner.assertOwned();
         await assertStillThere(part);
       },
     });
-    this.#hash.advance(this.have);
   }
 
   /** `state` is believed as far as the partial file has bytes. */
@@ -65,47 +62,50 @@ export class Workspace {
     const part = await openPart(files, directory, owner);
     try {
       state.blocks = state.blocks.filter((block) => block.offset + block.length <= part.size);
+      const there = new Spans(spansOf(state.blocks));
+      state.flushed = state.flushed.filter(({ start, end }) => there.has(start, end));
+      if (state.checkpoint && !new Spans(state.flushed).has(0, state.checkpoint.upTo))
+        state.checkpoint = null;
       return new Workspace(options, owner, part, await Journal.start(files, directory, state));
     } catch (error) {
-      await part.file.close();
+      await part.close();
       throw error;
     }
   }
 
   /** Bytes on disk, without a gap from the start. */
   get have(): number {
-    return this.writer.have;
+    return this.ledger.written.prefix;
   }
 
   get hash(): HashJob {
     return this.#hash;
   }
 
+  get canSaveDigests(): boolean {
+    return canSave(this.options.algorithms);
+  }
+
   get facts(): SourceFacts | null {
     return this.journal.state.source;
   }
 
-  /** Size of the whole as a server has said it; null = nobody has. */
-  get total(): number | null {
-    return this.facts?.total ?? null;
-  }
-
-  get isWhole(): boolean {
-    return this.hasEnded || this.have === this.total;
-  }
-
   async learn(facts: SourceFacts): Promise<void> {
-    if (JSON.stringify(facts) !== JSON.stringify(this.facts))
-      await this.journal.setSource(this.options.files, facts);
+    if (JSON.stringify(facts) !== JSON.stringify(this.facts)) await this.journal.setSource(facts);
   }
 
-  /** Forgets bytes at and behind `upTo` (see BlockWriter); what was hashed of them is hashed anew. */
-  async rollback(upTo: number, exact: boolean): Promise<void> {
-    await this.#hash.cancel();
-    await this.writer.rollback(upTo, exact);
-    this.#hash = follow(this.options, this.part.file, this.journal.state.blocks);
-    this.#hash.advance(this.have);
+  /** Forgets bytes [start, end), durably; what was hashed of them is hashed anew. */
+  async forget(start: number, end: number): Promise<void> {
+    await this.writer.forget({ start, end });
+    if (this.#hash.handed > start) await this.followAnew(this.#hash.isSaveable);
     this.hasEnded = false;
+  }
+
+  /** Begins the digests again, from where they were saved last. */
+  async followAnew(saveable: boolean): Promise<void> {
+    const before = this.#hash;
+    this.#hash = this.#follow(saveable);
+    await before.cancel();
   }
 
   /** Gives the partial file another name in the directory, durably. Nothing may be written afterwards. */
@@ -118,11 +118,25 @@ export class Workspace {
     return path;
   }
 
-  /** Harmless to the bytes: whatever was durable stays so. */
+  /** Harmless to the bytes: whatever was written stays so. */
   async close(): Promise<void> {
+    await this.writer.settle();
     await this.#hash.cancel();
     await this.journal.close().catch(() => undefined);
-    await this.part.file.close().catch(() => undefined);
+    await this.part.close();
     await this.owner.release().catch(() => undefined);
+  }
+
+  #follow(saveable: boolean): HashJob {
+    const { blocks, checkpoint } = this.journal.state;
+    const hash = this.options.pool.follow({
+      fd: this.part.file.fd,
+      algorithms: this.options.algorithms,
+      written: [...blocks].sort((a, b) => a.offset - b.offset),
+      checkpoint,
+      saveable,
+    });
+    hash.advance(this.have);
+    return hash;
   }
 }

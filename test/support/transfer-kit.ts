@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import { nodeFiles } from '../../src/transfer/files.js';
-import { createTransferEngine, type TransferEngineOptions } from '../../src/transfer/index.js';
+import {
+  createConnectionSlots,
+  createTransferEngine,
+  type TransferEngineOptions,
+} from '../../src/transfer/index.js';
 import type {
   TransferNote,
   TransferOptions,
@@ -22,6 +26,8 @@ import {
 import { watchFiles, type WatchedFiles } from './watched-files.js';
 
 export const BLOCK_BYTES = 64 * 1024;
+/** What must repeat itself after an accident, with blocks as small as these. */
+export const OVERLAP_BYTES = BLOCK_BYTES / 4;
 
 /** Bytes that look like nothing in particular, the same for the same size and seed. */
 export function bytesOf(size: number, seed = 1): Buffer {
@@ -53,14 +59,12 @@ export interface Allowances {
   hosts?: string[];
 }
 
-type ManySource = TransferSource & { connections?: number };
-
 export interface Kit {
   server: LyingServer;
   directory: string;
   notes: TransferNote[];
   watched: WatchedFiles;
-  source: (file: Buffer, changes?: Partial<ManySource>) => TransferSource;
+  source: (file: Buffer, changes?: Partial<TransferSource>) => TransferSource;
   fetch: (source: TransferSource, changes?: Partial<TransferOptions>) => Promise<TransferResult>;
   /** Names of the files in the directory. */
   listing: () => Promise<string[]>;
@@ -114,7 +118,7 @@ export async function createKit(script: Script, options: KitOptions = {}): Promi
     notes,
     watched,
     source(file, changes = {}) {
-      const source: ManySource = {
+      const source: TransferSource = {
         connections,
         key: 'test/asset',
         url: `${server.url()}?signature=${CANARY}`,
@@ -142,6 +146,7 @@ export async function createKit(script: Script, options: KitOptions = {}): Promi
           directory,
           signal: new AbortController().signal,
           onNote: (note) => notes.push(note),
+          slots: createConnectionSlots(connections),
           ...changes,
           limits: { blockBytes: BLOCK_BYTES, idleMs: 300, headersMs: 300, ...changes.limits },
         });

@@ -258,23 +258,11 @@ function contentOf(path: string): Buffer | null {
   }
 }
 
-/** Whatever in lines of JSON has an offset and a length: bytes that are said to be durable. */
+/** What lines of a journal say is durable. Blocks are not promises: they count after a crash only with their CRC-32. */
 export function promisesIn(lines: string): { offset: number; length: number }[] {
-  const found: { offset: number; length: number }[] = [];
-  const walk = (value: unknown): void => {
-    if (typeof value !== 'object' || value === null) return;
-    const { offset, length } = value as Record<string, unknown>;
-    if (typeof offset === 'number' && typeof length === 'number') found.push({ offset, length });
-    else Object.values(value).forEach(walk);
-  };
-  for (const line of lines.split('\n')) {
-    const brace = line.indexOf('{');
-    if (brace < 0) continue;
-    try {
-      walk(JSON.parse(line.slice(brace)));
-    } catch {
-      // not a whole line of the journal
-    }
-  }
-  return found;
+  return lines.split('\n').flatMap((line) => {
+    const flushed = /\{"flushed":(\[.*\])\}$/.exec(line)?.[1] ?? '[]';
+    const spans = JSON.parse(flushed) as { start: number; end: number }[];
+    return spans.map(({ start, end }) => ({ offset: start, length: end - start }));
+  });
 }

@@ -1,17 +1,17 @@
 /**
- * One GET over one connection of its own. Reads land straight in the sink's memory (`onread`), so that a body costs
- * neither an allocation nor a copy for each packet, and memory stays flat whatever its size. Connect, head, silence and
- * slowness have limits of their own; time in which our own disk holds us up does not count against the server.
+ * One GET and its answer over a connection. Connect, head, silence and slowness have limits of their own; time in which
+ * our own disk holds us up does not count against the server.
  */
-import net from 'node:net';
-import tls from 'node:tls';
-import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
-import { cancelledError, errnoOf, retry, Retry } from '../errors.js';
+import { ServiceError } from '../../jobs/error-codes.js';
+import { cancelledError, retry } from '../errors.js';
 import { MAX_HEAD_BYTES } from '../limits.js';
 import type { TransferLimits } from '../transfer.js';
 import { ChunkedDecoder } from './chunked.js';
-import { framingOf, parseHead, type Framing, type Headers } from './headers.js';
-import { bareHost, lookupFor, type HostRules } from './hosts.js';
+import type { HttpClient } from './client.js';
+import type { Connection, ConnectionUser } from './connection.js';
+import { framingOf, parseHead, type Framing, type Head, type Headers } from './headers.js';
+import type { HostRules } from './hosts.js';
+import { proxyFields } from './proxy.js';
 
 /** Where a body goes. */
 export interface BodySink {
@@ -29,6 +29,9 @@ export interface ExchangeOptions {
   rules: HostRules;
   limits: TransferLimits;
   signal: AbortSignal;
+  client: HttpClient;
+  /** Do not use a kept connection. */
+  fresh?: boolean;
 }
 
 /** How a body ended: by its own framing, and whether the server sent more than it had announced. */
@@ -40,18 +43,22 @@ export interface BodyEnd {
 const SCRATCH_BYTES = 64 * 1024;
 const LINGER_MS = 250;
 
-export class Exchange {
+export class Exchange implements ConnectionUser {
   status = 0;
   headers: Headers = {};
   framing: Framing = { kind: 'close' };
   /** Body bytes taken from the wire so far. */
   received = 0;
+  /** From the request to the first byte of the answer. */
+  firstByteMs = 0;
 
-  readonly #socket: net.Socket;
+  readonly #connection: Connection;
   readonly #options: ExchangeOptions;
   #scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
   #scratchFill = 0;
   #phase: 'connect' | 'head' | 'paused' | 'body' | 'lingering' | 'over' = 'connect';
+  #sentAtMs = 0;
+  #head: Head | null = null;
   #sink: BodySink | null = null;
   #chunked: ChunkedDecoder | null = null;
   /** Was the memory handed out for the read under way the sink's own? */
@@ -63,36 +70,21 @@ export class Exchange {
   #floorTimer: NodeJS.Timeout | undefined;
   #settle: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #failure: Error | undefined;
-  readonly #onAbort = () => this.#fail(cancelledError(this.#options.signal));
+  readonly #onAbort = () => this.failed(cancelledError(this.#options.signal));
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
-    const { url, rules } = options;
-    const secure = url.protocol === 'https:';
-    const host = bareHost(url);
-    const connect = {
-      host,
-      port: Number(url.port || (secure ? 443 : 80)),
-      lookup: lookupFor(url, rules),
-      onread: {
-        buffer: () => this.#space(),
-        callback: (bytes: number, memory: Uint8Array) => this.#read(bytes, memory),
-      },
-    };
-    this.#socket = secure
-      ? tls.connect({
-          ...connect,
-          ...(net.isIP(host) === 0 && { servername: host }),
-          ALPNProtocols: ['http/1.1'],
-        } as tls.ConnectionOptions)
-      : net.connect(connect);
-    this.#socket.setNoDelay(true);
-    this.#socket.once(secure ? 'secureConnect' : 'connect', () => this.#send());
-    this.#socket.on('error', (error) => this.#fail(toNetworkError(error, url)));
-    this.#socket.on('end', () => this.#ended());
-    this.#socket.on('close', () => this.#ended());
-    options.signal.addEventListener('abort', this.#onAbort, { once: true });
-    if (options.signal.aborted) this.#onAbort();
+    const { url, rules, client, signal, fresh = false } = options;
+    this.#connection = client.connect(url, rules, fresh);
+    this.#connection.use(this);
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal.aborted) this.#onAbort();
+    else void this.#connection.ready.then(() => this.#send());
+  }
+
+  /** Was a connection used on which an earlier answer had come, and nothing of this one has? Then try a fresh one. */
+  get isStale(): boolean {
+    return this.#connection.served > 0 && this.#head === null && this.#scratchFill === 0;
   }
 
   /** Sends the request and waits for the head of the final answer. */
@@ -109,7 +101,7 @@ export class Exchange {
     if (this.#phase === 'over') throw this.#failure ?? new Error('over');
     this.#sink = sink;
     this.#lingers = lingers;
-    sink.onDrain = (failure) => (failure === undefined ? this.#drained() : this.#fail(failure));
+    sink.onDrain = (failure) => (failure === undefined ? this.#drained() : this.failed(failure));
     if (this.framing.kind === 'chunked') this.#chunked = new ChunkedDecoder();
     this.#phase = 'body';
     this.#limit(this.#options.limits.idleMs, 'fell silent');
@@ -118,7 +110,7 @@ export class Exchange {
     const early = this.#scratch.subarray(0, this.#scratchFill);
     this.#scratchFill = 0;
     const more = this.#guarded(() => this.#take(early));
-    if (more) this.#socket.resume();
+    if (more) this.#connection.resume();
     await settled;
     return { bytes: this.received, excess: this.#excess };
   }
@@ -145,7 +137,8 @@ export class Exchange {
 
   /** Gives the connection up. Harmless when it is over already. */
   close(): void {
-    if (this.#phase !== 'over') this.#fail(retry('SourceUnavailable', 'The connection was closed'));
+    if (this.#phase !== 'over')
+      this.failed(retry('SourceUnavailable', 'The connection was closed'));
   }
 
   #settled(): Promise<void> {
@@ -158,24 +151,28 @@ export class Exchange {
   #send(): void {
     if (this.#phase !== 'connect') return;
     const { url, headers, limits } = this.#options;
-    const fields = { host: url.host, connection: 'close', ...headers };
+    const { proxy } = this.#connection.options;
+    const isForwarded = proxy !== null && url.protocol === 'http:';
+    const fields = { host: url.host, ...headers, ...(isForwarded && proxyFields(proxy)) };
     const lines = Object.entries(fields).map(([name, value]) => `${name}: ${clean(value)}\r\n`);
+    const path = `${url.pathname}${url.search}`;
     this.#phase = 'head';
+    this.#sentAtMs = performance.now();
     this.#limit(limits.headersMs, 'did not answer');
-    this.#socket.write(
-      `GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`,
-      'latin1',
+    this.#connection.write(
+      `GET ${isForwarded ? url.origin : ''}${path} HTTP/1.1\r\n${lines.join('')}\r\n`,
     );
+    this.#connection.resume();
   }
 
-  #space(): Buffer {
+  space(): Buffer {
     this.#intoSink = this.#phase === 'body' && this.#sink !== null && this.#chunked === null;
     if (this.#intoSink) return this.#sink!.space();
     const free = this.#scratch.subarray(this.#phase === 'body' ? 0 : this.#scratchFill);
     return free.length > 0 ? free : Buffer.alloc(1);
   }
 
-  #read(bytes: number, memory: Uint8Array): boolean {
+  read(bytes: number, memory: Uint8Array): boolean {
     return this.#guarded(() => {
       if (this.#phase === 'head') return this.#readHead(bytes);
       if (this.#phase === 'lingering') return this.#finishBody(bytes);
@@ -188,6 +185,7 @@ export class Exchange {
 
   #readHead(bytes: number): boolean {
     this.#scratchFill += bytes;
+    this.firstByteMs ||= performance.now() - this.#sentAtMs;
     for (;;) {
       const end = this.#scratch.subarray(0, this.#scratchFill).indexOf('\r\n\r\n');
       if (end < 0) {
@@ -199,6 +197,7 @@ export class Exchange {
       this.#scratch.copyWithin(0, end + 4, this.#scratchFill);
       this.#scratchFill -= end + 4;
       if (head.status < 200) continue;
+      this.#head = head;
       this.status = head.status;
       this.headers = head.headers;
       this.framing = framingOf(head);
@@ -256,7 +255,7 @@ export class Exchange {
     this.#held = false;
     this.#limit(this.#options.limits.idleMs, 'fell silent');
     this.#watchFloor();
-    this.#socket.resume();
+    this.#connection.resume();
   }
 
   #finishBody(excessBytes: number): boolean {
@@ -270,14 +269,29 @@ export class Exchange {
     return this.#endBody();
   }
 
-  #endBody(): false {
-    this.#over();
+  #endBody(): boolean {
+    const isKept = this.#mayBeKept();
+    this.#over(isKept);
+    if (isKept) {
+      this.#connection.served++;
+      this.#options.client.keep(this.#connection);
+    }
     this.#done();
-    return false;
+    return isKept;
   }
 
-  /** The server closed its side. */
-  #ended(): void {
+  /** The answer came whole, the server means to stay, and nothing came behind it. */
+  #mayBeKept(): boolean {
+    return (
+      this.#head?.staysOpen === true &&
+      this.framing.kind !== 'close' &&
+      !this.#excess &&
+      !this.#lingers &&
+      !this.#connection.isDestroyed
+    );
+  }
+
+  ended(): void {
     if (this.#phase === 'over') return;
     if (this.#phase === 'body' && this.framing.kind === 'close') {
       this.#endBody();
@@ -287,14 +301,16 @@ export class Exchange {
       this.#endBody();
       return;
     }
-    this.#fail(retry('SourceUnavailable', `${this.#options.url.host} closed the connection early`));
+    this.failed(
+      retry('SourceUnavailable', `${this.#options.url.host} closed the connection early`),
+    );
   }
 
   #guarded(step: () => boolean): boolean {
     try {
       return step();
     } catch (error) {
-      this.#fail(error);
+      this.failed(error);
       return false;
     }
   }
@@ -305,7 +321,7 @@ export class Exchange {
     settle?.resolve();
   }
 
-  #fail(error: unknown): void {
+  failed(error: unknown): void {
     if (this.#phase === 'over') return;
     if (this.#phase === 'lingering') {
       this.#endBody();
@@ -318,17 +334,17 @@ export class Exchange {
     settle?.reject(error);
   }
 
-  #over(): void {
+  #over(isKept = false): void {
     this.#phase = 'over';
     this.#clearTimers();
     this.#options.signal.removeEventListener('abort', this.#onAbort);
-    this.#socket.destroy();
+    if (!isKept) this.#connection.destroy();
   }
 
   #limit(timeoutMs: number, what: string): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#fail(
+      this.failed(
         retry('SourceUnavailable', `${this.#options.url.host} ${what} for ${timeoutMs} ms`),
       );
     }, timeoutMs);
@@ -343,7 +359,7 @@ export class Exchange {
       const bytes = this.received - before;
       before = this.received;
       if (bytes < (floorBytesPerSecond * floorMs) / 1000)
-        this.#fail(
+        this.failed(
           retry(
             'SourceUnavailable',
             `${this.#options.url.host} sent ${bytes} bytes in ${floorMs} ms`,
@@ -367,18 +383,4 @@ function clean(value: string): string {
 
 function refusedHead(message: string): ServiceError {
   return new ServiceError('SourceRefused', message);
-}
-
-const CERTIFICATE =
-  /^(CERT_|ERR_TLS_CERT|ERR_SSL|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA)/;
-
-function toNetworkError(error: Error, url: URL): unknown {
-  if (isServiceError(error) || error instanceof Retry) return error;
-  const code = errnoOf(error) ?? error.name;
-  if (CERTIFICATE.test(code) && !code.startsWith('ERR_SSL_'))
-    return new ServiceError(
-      'SourceRefused',
-      `The certificate of ${url.host} is not valid (${code})`,
-    );
-  return retry('SourceUnavailable', `The connection to ${url.host} failed (${code})`);
 }

@@ -10,6 +10,8 @@ export type Headers = Record<string, string>;
 export interface Head {
   status: number;
   headers: Headers;
+  /** May another request follow on the same connection? */
+  staysOpen: boolean;
 }
 
 export type Framing =
@@ -23,7 +25,7 @@ const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
 /** @param text the head up to, and without, the empty line. Throws Retry(SourceRefused) on what is not HTTP/1.x. */
 export function parseHead(text: string): Head {
   const [first = '', ...lines] = text.split('\r\n');
-  const status = /^HTTP\/1\.[01] ([1-5]\d\d)(?: .*)?$/.exec(first)?.[1];
+  const [, version, status] = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/.exec(first) ?? [];
   if (status === undefined) throw refused('The answer is not HTTP/1.1');
   const headers = Object.create(null) as Headers;
   for (const line of lines) {
@@ -33,11 +35,12 @@ export function parseHead(text: string): Head {
     const value = field[2] as string;
     headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
   }
-  return { status: Number(status), headers };
+  const staysOpen = version === '1' && !/\bclose\b/i.test(headers.connection ?? '');
+  return { status: Number(status), headers, staysOpen };
 }
 
 /** How the body's end is marked. Refuses a length beside a transfer coding, contradicting lengths and unknown codings. */
-export function framingOf({ status, headers }: Head): Framing {
+export function framingOf({ status, headers }: Pick<Head, 'status' | 'headers'>): Framing {
   if (status === 204 || status === 304) return { kind: 'length', bytes: 0 };
   const coding = headers['transfer-encoding'];
   const length = headers['content-length'];

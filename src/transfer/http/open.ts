@@ -6,7 +6,8 @@ import { ServiceError } from '../../jobs/error-codes.js';
 import { MAX_REDIRECTS } from '../limits.js';
 import { shownUrl } from '../errors.js';
 import type { TransferLimits } from '../transfer.js';
-import { Exchange } from './exchange.js';
+import type { HttpClient } from './client.js';
+import { Exchange, type ExchangeOptions } from './exchange.js';
 import { assertAllowed, isTrusted, type HostRules } from './hosts.js';
 
 export interface OpenOptions {
@@ -18,10 +19,13 @@ export interface OpenOptions {
   trustedHeaders: Record<string, string>;
   limits: TransferLimits;
   signal: AbortSignal;
+  client: HttpClient;
 }
 
 export interface Opened {
   exchange: Exchange;
+  /** The address that answered, after all redirects. */
+  url: string;
   /** Did the answering host get the trusted headers? */
   trusted: boolean;
 }
@@ -36,21 +40,30 @@ export async function open(options: OpenOptions): Promise<Opened> {
     if (seen.has(url.href)) throw refused(`${shownUrl(url)} redirects in a circle`);
     seen.add(url.href);
     const trusted = isTrusted(url, options.rules);
-    const exchange = new Exchange({
-      url,
-      headers: { ...(trusted ? options.trustedHeaders : {}), ...options.headers },
-      rules: options.rules,
-      limits: options.limits,
-      signal: options.signal,
-    });
-    await exchange.head();
+    const { rules, limits, signal, client } = options;
+    const headers = { ...(trusted ? options.trustedHeaders : {}), ...options.headers };
+    const exchange = await ask({ url, headers, rules, limits, signal, client });
     const location = isRedirect(exchange.status) ? exchange.headers.location : undefined;
-    if (location === undefined) return { exchange, trusted };
+    if (location === undefined) return { exchange, trusted, url: url.href };
     exchange.close();
     from = url;
     url = parse(location, url);
   }
   throw refused(`More than ${MAX_REDIRECTS} redirects`);
+}
+
+/** A kept connection may have been closed by the server at the very moment of asking: then once more, on a fresh one. */
+async function ask(options: ExchangeOptions): Promise<Exchange> {
+  const exchange = new Exchange(options);
+  try {
+    await exchange.head();
+    return exchange;
+  } catch (error) {
+    if (!exchange.isStale || options.signal.aborted) throw error;
+    const second = new Exchange({ ...options, fresh: true });
+    await second.head();
+    return second;
+  }
 }
 
 function isRedirect(status: number): boolean {

@@ -25,6 +25,7 @@ describe('a head', () => {
     expect(parseHead('HTTP/1.1 200 OK\r\nA: 1\r\nb:2 \r\na:  3')).toEqual({
       status: 200,
       headers: { a: '1, 3', b: '2' },
+      staysOpen: true,
     });
   });
   it.each([

@@ -1,0 +1,167 @@
+/**
+ * One connection to a server, for one answer after another. Reads land straight in its user's memory (`onread`), so that a
+ * body costs neither an allocation nor a copy for each packet; only TLS through a proxy has to copy.
+ */
+import net from 'node:net';
+import tls from 'node:tls';
+import { ServiceError, isServiceError } from '../../jobs/error-codes.js';
+import { errnoOf, retry, Retry } from '../errors.js';
+import { bareHost, lookupFor, type HostRules } from './hosts.js';
+import { openTunnel } from './proxy.js';
+
+/** Who reads from a connection at the moment. */
+export interface ConnectionUser {
+  /** Free memory for the next read, never empty. */
+  space: () => Buffer;
+  /** `bytes` have landed at the start of what `space` gave last. False = wait for `resume`. */
+  read: (bytes: number, memory: Uint8Array) => boolean;
+  /** The server closed its side. */
+  ended: () => void;
+  failed: (error: Error) => void;
+}
+
+export interface ConnectionOptions {
+  url: URL;
+  rules: HostRules;
+  /** Of the proxy to go through; null = straight. */
+  proxy: URL | null;
+}
+
+const SPARE_BYTES = 4096;
+
+export class Connection {
+  /** Answers that came over it whole. */
+  served = 0;
+  /** Resolves once requests can be written; never rejects: failures go to the user. */
+  readonly ready: Promise<void>;
+  #socket: net.Socket | null = null;
+  #user: ConnectionUser | null = null;
+  #lentTo: ConnectionUser | null = null;
+  #isDestroyed = false;
+  /** What arrived and its user did not want yet; only where reads cannot land in the user's memory. */
+  #kept: Buffer | null = null;
+
+  constructor(readonly options: ConnectionOptions) {
+    this.ready = new Promise((resolve) => this.#open(resolve));
+  }
+
+  use(user: ConnectionUser): void {
+    this.#user = user;
+  }
+
+  write(text: string): void {
+    this.#socket?.write(text, 'latin1');
+  }
+
+  /** Reads on after the user said to wait. */
+  resume(): void {
+    const kept = this.#kept;
+    this.#kept = null;
+    if (kept === null || this.#deliver(kept)) this.#socket?.resume();
+  }
+
+  destroy(): void {
+    this.#isDestroyed = true;
+    this.#socket?.destroy();
+  }
+
+  get isDestroyed(): boolean {
+    return this.#isDestroyed;
+  }
+
+  #open(onReady: () => void): void {
+    const { url, rules, proxy } = this.options;
+    const isSecure = url.protocol === 'https:';
+    const target = proxy ?? url;
+    const connect = {
+      host: bareHost(target),
+      port: Number(target.port || (target.protocol === 'https:' ? 443 : 80)),
+      ...(proxy === null && { lookup: lookupFor(url, rules) }),
+    };
+    const onread = {
+      buffer: () => this.#lend(),
+      callback: (bytes: number, memory: Uint8Array) => this.#landed(bytes, memory),
+    };
+    const secure = { ...(net.isIP(bareHost(url)) === 0 && { servername: bareHost(url) }) };
+    const protocols = { ALPNProtocols: ['http/1.1'] };
+    if (proxy !== null && isSecure) {
+      openTunnel(connect, url, proxy).then(
+        (tunnel) => {
+          if (this.#isDestroyed) return void tunnel.destroy();
+          const socket = tls.connect({ socket: tunnel, ...secure, ...protocols });
+          socket.on('data', (chunk: Buffer) => {
+            if (this.#kept) this.#kept = Buffer.concat([this.#kept, chunk]);
+            else if (!this.#deliver(chunk)) socket.pause();
+          });
+          this.#watch(socket, 'secureConnect', onReady);
+        },
+        (error: Error) => this.#fail(error),
+      );
+    } else if (isSecure) {
+      const options = { ...connect, ...secure, ...protocols, onread } as tls.ConnectionOptions;
+      this.#watch(tls.connect(options), 'secureConnect', onReady);
+    } else {
+      this.#watch(net.connect({ ...connect, onread }), 'connect', onReady);
+    }
+  }
+
+  #watch(socket: net.Socket, ready: string, onReady: () => void): void {
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.once(ready, onReady);
+    socket.on('error', (error) => this.#fail(error));
+    const ended = () => {
+      this.#isDestroyed = true;
+      this.#user?.ended();
+    };
+    socket.on('end', ended);
+    socket.on('close', ended);
+    if (this.#isDestroyed) socket.destroy();
+  }
+
+  #fail(error: Error): void {
+    this.#isDestroyed = true;
+    this.#user?.failed(toNetworkError(error, this.options.url));
+  }
+
+  /** Node asks for the memory of the next read as soon as the last one is over, whoever will be the user by then. */
+  #lend(): Buffer {
+    this.#lentTo = this.#user;
+    return this.#user?.space() ?? Buffer.allocUnsafe(SPARE_BYTES);
+  }
+
+  #landed(bytes: number, memory: Uint8Array): boolean {
+    if (this.#user && this.#user === this.#lentTo) return this.#user.read(bytes, memory);
+    return this.#deliver(Buffer.from(memory.buffer, memory.byteOffset, bytes));
+  }
+
+  /** Copies what arrived into the user's memory; false when the user wants no more for now. */
+  #deliver(chunk: Buffer): boolean {
+    for (let at = 0; at < chunk.length;) {
+      const user = this.#user;
+      if (!user) return false;
+      const memory = user.space();
+      const copied = chunk.copy(memory, 0, at);
+      at += copied;
+      if (!user.read(copied, memory)) {
+        if (at < chunk.length) this.#kept = Buffer.from(chunk.subarray(at));
+        return false;
+      }
+    }
+    return true;
+  }
+}
+
+const CERTIFICATE =
+  /^(CERT_|ERR_TLS_CERT|ERR_SSL|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA)/;
+
+function toNetworkError(error: Error, url: URL): Error {
+  if (isServiceError(error) || error instanceof Retry) return error;
+  const code = errnoOf(error) ?? error.name;
+  if (CERTIFICATE.test(code) && !code.startsWith('ERR_SSL_'))
+    return new ServiceError(
+      'SourceRefused',
+      `The certificate of ${url.host} is not valid (${code})`,
+    );
+  return retry('SourceUnavailable', `The connection to ${url.host} failed (${code})`);
+}

@@ -1,0 +1,179 @@
+/**
+ * Where the body of one answer lands: reads fill slabs, full slabs go to the writer, and reading is held while disk,
+ * digests or a bandwidth limit do not keep up.
+ */
+import { retry } from './errors.js';
+import type { BodySink } from './http/exchange.js';
+import type { PartWriter } from './part-writer.js';
+import { PAGE_BYTES, SLAB_BYTES, type Slab } from './slabs.js';
+import type { Bandwidth } from './transfer.js';
+
+/** What came is written at least this often, however little. */
+const WRITE_MS = 400;
+/** The first bytes are held back until there are enough to tell what they are. */
+const SNIFF_BYTES = 512;
+
+export interface InletOptions {
+  /** Where in the file the body starts. */
+  position: number;
+  /** Where it must end at the latest; what is beyond is refused. */
+  end: number;
+  /** Where enough has come: the rest is somebody else's. */
+  stopAt: number;
+  /** Bytes that are written together, at most a slab. */
+  pieceBytes: number;
+  bandwidth: Bandwidth | undefined;
+  onBytes: (bytes: number) => void;
+  /** Reading was held for so long because disk or digests did not keep up. */
+  onHeld: (heldMs: number) => void;
+  /** Before any byte is kept of a body that starts at 0. Throws to refuse it. */
+  inspect: (first: Buffer) => void;
+  /** See Piece. */
+  onDifference: (at: number) => Promise<void>;
+}
+
+export class Inlet implements BodySink {
+  onDrain: (failure?: unknown) => void = () => undefined;
+  /** The body has brought more than its end allows. */
+  isOverrun = false;
+  /** All that was wanted has come, and the body goes on. */
+  isStopped = false;
+  #slab: Slab | null = null;
+  #fill = 0;
+  #cut = 0;
+  #position: number;
+  #isSniffing: boolean;
+  #placing = 0;
+  #failure: { error: unknown } | null = null;
+  #settled: () => void = () => undefined;
+  #heldSinceMs: number | null = null;
+  #bookedUntilMs = 0;
+  #isOver = false;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(
+    readonly writer: PartWriter,
+    readonly options: InletOptions,
+  ) {
+    this.#position = options.position;
+    this.#isSniffing = options.position === 0;
+    this.#timer = setInterval(() => this.#handInSafely(false), WRITE_MS);
+  }
+
+  space(): Buffer {
+    if (!this.#slab) {
+      this.#slab = this.writer.takeSlab();
+      // Memory and file lie alike on their pages, so that whole pages can be written directly.
+      this.#fill = this.#cut = this.#position % PAGE_BYTES;
+    }
+    return this.#slab.memory.subarray(this.#fill);
+  }
+
+  filled(bytes: number): boolean {
+    this.#fill += bytes;
+    this.options.onBytes(bytes);
+    const excess = this.#received - this.options.end;
+    if (excess > 0) {
+      this.#fill -= excess;
+      this.isOverrun = true;
+      throw retry('SourceRefused', 'The server sends more bytes than it announced');
+    }
+    const surplus = this.#received - this.options.stopAt;
+    if (surplus >= 0 && this.options.stopAt < this.options.end) {
+      this.#fill -= surplus;
+      this.isStopped = true;
+      throw retry('SourceUnavailable', 'Enough has come');
+    }
+    if (this.#fill === SLAB_BYTES) this.#handIn(true);
+    else if (this.#fill - this.#cut >= this.options.pieceBytes) this.#handIn(false);
+    if (this.#failure) throw this.#failure.error as Error;
+    const holdMs = this.options.bandwidth?.take(bytes) ?? 0;
+    if (holdMs > 0) this.#bookedUntilMs = performance.now() + holdMs;
+    if (holdMs <= 0 && !this.writer.isBehind) return true;
+    this.#hold();
+    return false;
+  }
+
+  /** Hands in all that has come and waits for it. Throws the first failure. */
+  async settle(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#isOver = true;
+    this.#handInSafely(true);
+    this.#slab?.release();
+    this.#slab = null;
+    if (this.#placing > 0) await new Promise<void>((resolve) => (this.#settled = resolve));
+    if (this.#failure) throw this.#failure.error as Error;
+  }
+
+  /** End of what has come, as an offset in the file. */
+  get #received(): number {
+    return this.#position + this.#fill - this.#cut;
+  }
+
+  #hold(): void {
+    if (this.#heldSinceMs !== null) return;
+    this.#heldSinceMs = performance.now();
+    this.#waitOnce();
+  }
+
+  #waitOnce(): void {
+    const waitMs = this.#bookedUntilMs - performance.now();
+    if (waitMs > 0) setTimeout(() => this.#drain(), waitMs);
+    else this.writer.whenRoom(() => this.#drain());
+  }
+
+  #drain(): void {
+    const nowMs = performance.now();
+    if (this.#isOver) return;
+    if (this.writer.isBehind || this.#bookedUntilMs > nowMs) return this.#waitOnce();
+    this.options.onHeld(nowMs - (this.#heldSinceMs ?? nowMs));
+    this.#heldSinceMs = null;
+    this.onDrain();
+  }
+
+  #handInSafely(all: boolean): void {
+    try {
+      if (!this.#failure) this.#handIn(all);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    if (!this.#isOver) this.onDrain(error);
+  }
+
+  /** Gives the writer what the slab holds, `all` of it or whole pages only. */
+  #handIn(all: boolean): void {
+    const slab = this.#slab;
+    if (!slab) return;
+    const upTo = all ? this.#fill : this.#fill - (this.#fill % PAGE_BYTES);
+    const length = upTo - this.#cut;
+    if (length > 0 && !(this.#isSniffing && !all && length < SNIFF_BYTES)) {
+      const start = this.#cut;
+      if (this.#isSniffing) this.options.inspect(slab.memory.subarray(start, upTo));
+      this.#isSniffing = false;
+      this.#place({ slab: slab.hold(), start, length, position: this.#position });
+      this.#position += length;
+      this.#cut = upTo;
+    }
+    if (this.#fill < SLAB_BYTES) return;
+    this.#slab = null;
+    slab.release();
+  }
+
+  #place(bytes: { slab: Slab; start: number; length: number; position: number }): void {
+    this.#placing++;
+    this.writer
+      .place({
+        ...bytes,
+        onDifference: this.options.onDifference,
+        isVoid: () => this.#failure !== null,
+      })
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        if (--this.#placing === 0) this.#settled();
+      });
+  }
+}

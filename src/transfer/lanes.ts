@@ -1,0 +1,173 @@
+/**
+ * Fetching what is missing of one file over as many connections as it is worth and the account allows. Each lane asks for
+ * one claim after another. A lane that fails while others are at work leaves its claim to them; the last one carries the
+ * failures: it waits, tries again, and gives up where its owner says so.
+ */
+import { isServiceError } from '../jobs/error-codes.js';
+import type { Concurrency } from './concurrency.js';
+import { cancelledError, ObjectChanged, PartialLost, Retry } from './errors.js';
+import type { Fetcher } from './fetcher.js';
+import { PAGE_BYTES, SLAB_BYTES } from './slabs.js';
+import type { ConnectionSlots, Slot } from './slots.js';
+import type { Workspace } from './workspace.js';
+
+const LOOK_MS = 50;
+/** Refusals that may mean no more than "not one more connection". */
+const MAY_MEAN_TOO_MANY = ['SourceThrottled', 'SourceDenied', 'SourceRefused'];
+/** Slower than this, in bytes a second, a digest whose state can be saved keeps up with ease. */
+const SAVEABLE_PACE = 200 * 1024 * 1024;
+/** With less than this to come, a state that can be saved is not worth reading again what came. */
+const WORTH_SAVING_BYTES = 64 * 1024 * 1024;
+
+export interface LanesOptions {
+  work: Workspace;
+  fetcher: Fetcher;
+  concurrency: Concurrency;
+  slots: ConnectionSlots;
+  blockBytes: number;
+  signal: AbortSignal;
+  /** The last lane failed: resolves when it should try again, rejects to give up. */
+  onFailure: (error: unknown) => Promise<void>;
+}
+
+export class Lanes {
+  readonly #running = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  /** Lanes with a request under way. */
+  #busy = 0;
+  #lastLook = performance.eventLoopUtilization();
+
+  constructor(readonly options: LanesOptions) {
+    this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+  }
+
+  /** Resolves once nothing is missing; rejects with the failure that ends the transfer, when all lanes are still. */
+  async run(): Promise<void> {
+    this.#start(await this.options.slots.take(this.options.signal));
+    const look = setInterval(() => this.#look(), LOOK_MS);
+    try {
+      while (this.#running.size > 0) await Promise.race(this.#running);
+    } catch (error) {
+      this.#stop.abort();
+      throw this.options.signal.aborted ? cancelledError(this.options.signal) : error;
+    } finally {
+      clearInterval(look);
+      await Promise.allSettled(this.#running);
+    }
+  }
+
+  #start(slot: Slot): void {
+    const lane = this.#lane()
+      .finally(() => slot.release())
+      .finally(() => this.#running.delete(lane));
+    this.#running.add(lane);
+  }
+
+  async #lane(): Promise<void> {
+    const { work, fetcher } = this.options;
+    const lane = { denials: 0 };
+    while (!fetcher.isWhole(work) && !this.#isSurplus()) {
+      const claim = this.#claim();
+      if (!claim) return;
+      let failure: { error: unknown } | null = null;
+      this.#busy++;
+      try {
+        const isAlone = this.#busy === 1;
+        await fetcher.fetch(work, {
+          claim,
+          lane,
+          isAlone,
+          isPart: this.#mayBeMany,
+          signal: this.#signal,
+          onAnswer: (firstByteMs) => this.options.concurrency.answered(firstByteMs),
+          onBytes: (bytes) => this.options.concurrency.received(bytes, performance.now()),
+          onHeld: (heldMs) => this.options.concurrency.held(heldMs),
+        });
+      } catch (error) {
+        failure = { error };
+      } finally {
+        this.#busy--;
+        work.ledger.release(claim);
+      }
+      if (failure && !(await this.#goesOn(failure.error))) return;
+    }
+  }
+
+  /** Should a lane that failed try again? Rejects where the whole transfer ends. */
+  async #goesOn(error: unknown): Promise<boolean> {
+    const { slots, concurrency } = this.options;
+    if (this.#signal.aborted) throw cancelledError(this.#signal);
+    if (error instanceof ObjectChanged || error instanceof PartialLost) throw error;
+    const cause = error instanceof Retry ? error.error : error;
+    const isLast = this.#running.size === 1;
+    if (isServiceError(cause) && MAY_MEAN_TOO_MANY.includes(cause.code) && !isLast) {
+      slots.refused();
+      concurrency.refused(this.#running.size - 1, performance.now());
+      return false;
+    }
+    if (error instanceof Retry && !isLast && this.#busy > 0) return false;
+    await this.options.onFailure(error);
+    return true;
+  }
+
+  /** May this file be fetched over several connections? */
+  get #mayBeMany(): boolean {
+    return this.options.concurrency.most > 1;
+  }
+
+  /** Others wait for a connection, or this one does not help. */
+  #isSurplus(): boolean {
+    const { slots, concurrency } = this.options;
+    const lanes = this.#running.size;
+    return lanes > 1 && (slots.isWanted || lanes > concurrency.wanted);
+  }
+
+  #claim() {
+    const { work, fetcher, concurrency, blockBytes } = this.options;
+    const total = fetcher.total(work) ?? Infinity;
+    const isWholeAnswer = !this.#mayBeMany || !fetcher.servesRanges;
+    if (isWholeAnswer && this.#busy > 0) return null;
+    const size = isWholeAnswer
+      ? Infinity
+      : total === Infinity
+        ? blockBytes
+        : concurrency.requestBytes(work.ledger.unclaimed(total));
+    const grain = Math.min(SLAB_BYTES, Math.max(PAGE_BYTES, blockBytes));
+    return work.ledger.claim(total, size, grain, fetcher.overlapBytes);
+  }
+
+  /** Now and then: are more connections worth it? */
+  #look(): void {
+    const { work, fetcher, concurrency, slots } = this.options;
+    const utilization = performance.eventLoopUtilization();
+    const { utilization: busyShare } = performance.eventLoopUtilization(
+      utilization,
+      this.#lastLook,
+    );
+    this.#lastLook = utilization;
+    concurrency.observe(this.#running.size, busyShare, performance.now());
+    const total = fetcher.total(work);
+    if (total === null || this.#signal.aborted) return;
+    this.#chooseDigest(total);
+    while (
+      this.#busy > 0 &&
+      fetcher.servesRanges &&
+      this.#running.size < concurrency.wanted &&
+      work.ledger.unclaimed(total) > 0
+    ) {
+      const slot = slots.takeExtra();
+      if (!slot) return;
+      this.#start(slot);
+    }
+  }
+
+  /** On a slow link, where the transfer takes long, a digest that can be saved spares the next process to read it all. */
+  #chooseDigest(total: number): void {
+    const { work, concurrency } = this.options;
+    const { rate } = concurrency;
+    if (rate === 0 || rate > SAVEABLE_PACE || work.hash.isSaveable || !work.canSaveDigests) return;
+    if (total - work.ledger.bytes < WORTH_SAVING_BYTES) return;
+    void work.followAnew(true).catch(() => undefined);
+  }
+}

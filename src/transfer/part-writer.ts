@@ -1,0 +1,245 @@
+/**
+ * The way of bytes from memory to the disk, for all connections of one file: two positional writes at a time, each block's
+ * CRC-32 into the journal once it is written, and every second or so a flush, after which the journal may promise. Bytes
+ * that are on disk already are compared and not written. Memory is bounded by the slabs under way.
+ */
+import { crc32 } from 'node:zlib';
+import { stored } from './errors.js';
+import type { HashJob } from './hash-pool.js';
+import type { Checkpoint, Journal } from './journal.js';
+import type { Ledger } from './ledger.js';
+import type { PartFile } from './part-file.js';
+import type { Slab, SlabPool } from './slabs.js';
+import type { Span } from './spans.js';
+
+/** The second is at hand when the first is done. */
+const MOST_WRITES = 2;
+const FLUSH_BYTES = 64 * 1024 * 1024;
+const FLUSH_MS = 1_000;
+/** The directory is looked at this often; should it be somebody else's by then, they have a file of their own. */
+const CHECK_MS = 50;
+/** Slabs that one transfer may hold, and more for each connection. */
+const LEAST_SLABS = 4;
+const SLABS_A_CONNECTION = 2;
+
+/** Bytes in a slab, to be placed at `position` of the file. */
+export interface Piece {
+  slab: Slab;
+  start: number;
+  length: number;
+  position: number;
+  /** Served bytes differ from those on disk at this offset: forgets what is wrong and returns, or throws. */
+  onDifference: (at: number) => Promise<void>;
+  /** An earlier piece of the same answer was refused: nothing that follows is kept. */
+  isVoid: () => boolean;
+}
+
+export interface WriterHooks {
+  onWritten: () => void;
+  /** The hash job of the moment: it is another one after bytes were forgotten. */
+  hash: () => HashJob;
+  /** Throws when the directory belongs to somebody else or the file is gone. */
+  assertOurs: () => Promise<void>;
+}
+
+export class PartWriter {
+  /** Connections that bring bytes at the moment. */
+  connections = 0;
+  /** As long as the file will be; it is made so before its first byte, so that blocks may be written anywhere. */
+  fileBytes = 0;
+  readonly #queue: { piece: Piece; resolve: () => void; reject: (error: unknown) => void }[] = [];
+  readonly #waiting = new Set<() => void>();
+  #working = 0;
+  /** A comparison is under way: what follows depends on it. */
+  #isComparing = false;
+  #slabs = 0;
+  #failure: { error: unknown } | null = null;
+  #unflushed = 0;
+  #flushing: Promise<void> | null = null;
+  #flushTimer: NodeJS.Timeout | undefined;
+  #checkedAtMs = 0;
+  #checkpoint: { hash: HashJob; saved: Checkpoint } | null = null;
+
+  constructor(
+    readonly part: PartFile,
+    readonly journal: Journal,
+    readonly ledger: Ledger,
+    readonly pool: SlabPool,
+    readonly hooks: WriterHooks,
+  ) {}
+
+  /** Memory for the next bytes of this file. */
+  takeSlab(): Slab {
+    this.#slabs++;
+    return this.pool.take(() => {
+      this.#slabs--;
+      this.#tellRoom();
+    });
+  }
+
+  /** Should connections wait, because disk or digests do not keep up? */
+  get isBehind(): boolean {
+    return this.#slabs >= LEAST_SLABS + SLABS_A_CONNECTION * this.connections || this.pool.isTight;
+  }
+
+  /** Calls once, as soon as it is worth looking again. */
+  whenRoom(callback: () => void): void {
+    this.#waiting.add(callback);
+    this.pool.whenFreed(() => this.#tellRoom());
+  }
+
+  /** Takes the piece's hold on its slab over. Resolves when the bytes are in the file. */
+  async place(piece: Piece): Promise<void> {
+    const { slab, start, length, position } = piece;
+    this.hooks.hash().offer(position, slab, start, length);
+    await new Promise<void>((resolve, reject) => {
+      this.#queue.push({ piece, resolve, reject });
+      this.#work();
+    });
+  }
+
+  /** Forces what is in the file to the disk, and then says so in the journal. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#flushTimer);
+    while (this.#flushing) await this.#flushing;
+    this.#throwFailure();
+    this.#flushing = this.#flush().finally(() => (this.#flushing = null));
+    await this.#flushing;
+  }
+
+  /** Nothing is flushed any longer behind the caller's back. */
+  async settle(): Promise<void> {
+    clearTimeout(this.#flushTimer);
+    await this.#flushing?.catch(() => undefined);
+  }
+
+  /** Forgets bytes durably, before they may be overwritten. */
+  async forget(span: Span): Promise<void> {
+    await this.#flushing?.catch(() => undefined);
+    this.ledger.forget(span.start, span.end);
+    await this.journal.lose(span);
+  }
+
+  #work(): void {
+    for (let next; (next = this.#queue[0]) && this.#working < MOST_WRITES;) {
+      const { piece, resolve, reject } = next;
+      const isKnown = this.ledger.written.touches(piece.position, piece.position + piece.length);
+      if (this.#isComparing || (isKnown && this.#working > 0)) return;
+      this.#queue.shift();
+      this.#isComparing = isKnown;
+      this.#working++;
+      this.#place(piece)
+        .then(resolve, reject)
+        .finally(() => {
+          this.#isComparing = false;
+          this.#working--;
+          piece.slab.release();
+          this.#work();
+        });
+    }
+  }
+
+  async #place(piece: Piece): Promise<void> {
+    const { slab, start, length, position } = piece;
+    this.#throwFailure();
+    if (piece.isVoid()) return;
+    await this.#assertOurs();
+    const end = position + length;
+    for (let at = position; at < end;) {
+      const bytes = slab.memory.subarray(start + at - position, start + length);
+      const known = Math.min(this.ledger.written.endAt(at), end) - at;
+      if (known > 0) {
+        const equal = await this.#compare(bytes.subarray(0, known), at);
+        if (equal < known) await piece.onDifference(at + equal);
+        at += equal;
+      } else {
+        const fresh = Math.min(this.ledger.written.nextStart(at), end) - at;
+        const memoryOffset = slab.offset === null ? null : slab.offset + start + at - position;
+        await this.#write(bytes.subarray(0, fresh), at, memoryOffset);
+        at += fresh;
+      }
+    }
+  }
+
+  async #write(bytes: Buffer, position: number, memoryOffset: number | null): Promise<void> {
+    await this.part.lengthen(this.fileBytes);
+    const writing = this.part.write(bytes, position, memoryOffset);
+    const block = { offset: position, length: bytes.length, crc32: crc32(bytes) };
+    await writing;
+    this.ledger.written.add(position, position + bytes.length);
+    this.hooks.onWritten();
+    // The journal follows; nobody waits for a line, but whoever flushes hears of its failure.
+    this.journal.addBlock(block).catch((error: unknown) => void (this.#failure ??= { error }));
+    this.#unflushed += bytes.length;
+    this.#flushSoon();
+  }
+
+  /** How many of these bytes are on disk at `position` just so. */
+  async #compare(bytes: Buffer, position: number): Promise<number> {
+    const onDisk = Buffer.allocUnsafe(bytes.length);
+    let fill = 0;
+    while (fill < bytes.length) {
+      const { bytesRead } = await stored(
+        this.part.file.read(onDisk, fill, bytes.length - fill, position + fill),
+      );
+      if (bytesRead === 0) break;
+      fill += bytesRead;
+    }
+    if (fill === bytes.length && bytes.equals(onDisk)) return fill;
+    let at = 0;
+    while (at < fill && bytes[at] === onDisk[at]) at++;
+    return at;
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing || this.#failure) return;
+    const start = () => {
+      if (this.#flushing || this.#failure) return;
+      this.#flushTimer = undefined;
+      this.#flushing = this.#flush()
+        .catch((error: unknown) => void (this.#failure ??= { error }))
+        .finally(() => {
+          this.#flushing = null;
+          if (this.#unflushed > 0) this.#flushSoon();
+        });
+    };
+    if (this.#unflushed < FLUSH_BYTES) this.#flushTimer ??= setTimeout(start, FLUSH_MS);
+    else {
+      clearTimeout(this.#flushTimer);
+      start();
+    }
+  }
+
+  /** Flush first, then the line that says so; digests are saved once all that they cover outlives a power cut. */
+  async #flush(): Promise<void> {
+    const hash = this.hooks.hash();
+    const fresh = await hash.checkpoint().catch(() => null);
+    this.#unflushed = 0;
+    const written = this.ledger.written.toArray();
+    await stored(this.part.file.datasync());
+    await this.#assertOurs();
+    await this.journal.addFlushed(written);
+    const flushedTo = written[0]?.start === 0 ? written[0].end : 0;
+    const earlier = this.#checkpoint?.hash === hash ? this.#checkpoint.saved : null;
+    const covered = [fresh, earlier].find((one) => one && one.upTo <= flushedTo);
+    if (covered && hash === this.hooks.hash()) await this.journal.addCheckpoint(covered);
+    this.#checkpoint = fresh && { hash, saved: fresh };
+  }
+
+  async #assertOurs(): Promise<void> {
+    if (performance.now() - this.#checkedAtMs < CHECK_MS) return;
+    await this.hooks.assertOurs();
+    this.#checkedAtMs = performance.now();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error as Error;
+  }
+
+  #tellRoom(): void {
+    if (this.isBehind) return;
+    const callbacks = [...this.#waiting];
+    this.#waiting.clear();
+    for (const callback of callbacks) callback();
+  }
+}
