@@ -12,7 +12,7 @@ import type {
   TransferResult,
   TransferSource,
 } from '../../src/transfer/transfer.js';
-import { assertInvariants, CANARY, watchSockets, type Run } from './invariants.js';
+import { assertInvariants, CANARY, type Run } from './invariants.js';
 import {
   startLyingServer,
   type LyingServer,
@@ -20,6 +20,7 @@ import {
   type Script,
 } from './lying-server.js';
 import { watchFiles, type WatchedFiles } from './watched-files.js';
+import { watchSockets } from './watched-process.js';
 
 export const BLOCK_BYTES = 64 * 1024;
 
