@@ -132,6 +132,7 @@ Examples:
       --start 2025-01-01 --end 2025-01-03 --aoi 29SPT
   $ nimbus jobs list --state running
   $ nimbus verify data/jobs/<id>/manifest.json
+  $ nimbus get --sums MD5SUMS https://example.org/data/{a,b}.zip
 
 Exit codes:
 ${codes.join('\n')}

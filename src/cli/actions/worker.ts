@@ -41,7 +41,13 @@ export async function runWorker(
   const transfers = createTransferEngine();
   const worker = startWorker(
     { ...config.temporal, ...config.worker },
-    { providers, store, mirror, transfer: transfers.transfer },
+    {
+      providers,
+      store,
+      mirror,
+      transfer: transfers.transfer,
+      digests: config.worker.keepDigests,
+    },
     logger,
   );
   void prepareWhenThere(mirror, logger, stop.signal);
