@@ -1,5 +1,6 @@
 /** What workflows may ask for, as one object made from its dependencies. One file for each area. */
 import type { ArtifactStore } from '../src/artifacts/artifact-store.js';
+import type { ChecksumAlgorithm } from '../src/jobs/product.js';
 import type { Mirror } from '../src/mirror/mirror.js';
 import type { Provider } from '../src/providers/provider.js';
 import type { Transfer } from '../src/transfer/transfer.js';
@@ -13,6 +14,8 @@ export interface ActivityDependencies {
   /** Only written to here: nothing decides from it. */
   mirror: Pick<Mirror, 'apply' | 'reportProgress'>;
   transfer: Transfer;
+  /** Digests that every stored file is to have, besides the one that is verified. */
+  digests: readonly ChecksumAlgorithm[];
   /** Aborts when this worker is told to stop: transfers flush, let go and are taken up elsewhere. */
   stopping: AbortSignal;
 }

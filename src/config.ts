@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { checksumAlgorithms, type ChecksumAlgorithm } from './jobs/product.js';
 
 const flag = z
   .enum(['true', 'false', '1', '0', 'yes', 'no'])
@@ -57,6 +58,21 @@ const providerLimits = z.string().transform((value, context) => {
   return limits;
 });
 
+const digestNames = z.string().transform((value, context) => {
+  const names = value
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
+  for (const name of names)
+    if (!(checksumAlgorithms as readonly string[]).includes(name))
+      context.addIssue({
+        code: 'custom',
+        message: `Not a digest: "${name}" (there are ${checksumAlgorithms.join(', ')})`,
+      });
+  return [...new Set(names)] as ChecksumAlgorithm[];
+});
+
 /** One entry a variable: how it is checked, and its default. `''` in the environment means "not set". */
 export const variables = {
   NIMBUS_API_HOST: text.default('127.0.0.1'),
@@ -82,6 +98,7 @@ export const variables = {
   NIMBUS_DATA_DIR: text.default('./data'),
   NIMBUS_MAX_JOBS: whole(1, 64).default(4),
   NIMBUS_PROVIDER_LIMITS: providerLimits.default({ copernicus: 4 }),
+  NIMBUS_KEEP_DIGESTS: digestNames.default([]),
   NIMBUS_STALE_JOB_SECONDS: number(
     'a number of seconds from 5 to 3600',
     (value) => value >= 5 && value <= 3600,
@@ -130,7 +147,12 @@ export interface Config {
   mirror:
     { backend: 'mongodb'; uri: string; database: string } | { backend: 'sqlite'; path: string };
   dataDir: string;
-  worker: { maxTransfers: number; staleSeconds: number; providerLimits: Record<string, number> };
+  worker: {
+    maxTransfers: number;
+    staleSeconds: number;
+    providerLimits: Record<string, number>;
+    keepDigests: ChecksumAlgorithm[];
+  };
   copernicus: {
     baseUrl: string;
     downloadUrl: string;
@@ -196,6 +218,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
       maxTransfers: env.NIMBUS_MAX_JOBS,
       staleSeconds: env.NIMBUS_STALE_JOB_SECONDS,
       providerLimits: { copernicus: 4, ...env.NIMBUS_PROVIDER_LIMITS },
+      keepDigests: env.NIMBUS_KEEP_DIGESTS,
     },
     copernicus: {
       baseUrl: env.NIMBUS_COPERNICUS_BASE_URL,

@@ -19,6 +19,7 @@ import {
   ChildWorkflowCancellationType,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { isSelective } from '../src/jobs/asset-patterns.js';
 import { downloadWorkflowId, manifestPath } from '../src/jobs/ids.js';
 import type { JobHeader, JobSnapshot, JobState, Waiting } from '../src/jobs/job.js';
 import { initialSnapshot } from '../src/jobs/snapshot.js';
@@ -258,7 +259,7 @@ class SearchDownload {
     const facts = { product_id: product.id, name: product.name };
     this.recorder.tell(
       'product.started',
-      { ...facts, bytes: product.bytes },
+      { ...facts, bytes: isSelective(this.header.request.assets) ? null : product.bytes },
       { in_flight: [...this.snapshot.in_flight, product.id] },
     );
     try {
@@ -271,6 +272,7 @@ class SearchDownload {
           artifacts: result.artifacts,
           bytes_fetched: result.bytes_fetched,
           ...(result.damaged_before ? { damaged_before: true } : {}),
+          ...(result.selection === undefined ? {} : { selection: result.selection }),
         },
         {
           in_flight: this.without(product.id),
@@ -309,7 +311,7 @@ class SearchDownload {
 
   /** Runs the product's own workflow; where another job is already at it, waits for that one and then finds the product held. */
   private async runDownload(record: string, product: PlannedProduct): Promise<DownloadResult> {
-    const { provider, if_exists } = this.header.request;
+    const { provider, if_exists, assets } = this.header.request;
     const workflowId = downloadWorkflowId(provider, product.id);
     const input: DownloadInput = {
       job_id: this.header.job_id,
@@ -318,6 +320,7 @@ class SearchDownload {
       product_name: product.name,
       record,
       if_exists,
+      ...(isSelective(assets) ? { assets } : {}),
       timing: {
         staleSeconds: this.options.staleSeconds,
         taskQueue: `${this.options.transferQueuePrefix}-${provider}`,

@@ -1,4 +1,5 @@
 /** From search results to the list of products that a job fetches: without repeats, in order, within the limits asked for. Pure. */
+import { isSelective } from './asset-patterns.js';
 import type { Product } from './product.js';
 import type { SearchDownloadRequest } from './request.js';
 
@@ -8,13 +9,16 @@ export interface Plan {
   repeats: number;
   /** Left out by max_products or max_bytes. */
   leftOut: number;
-  /** Sum of announced sizes; null as soon as one is unknown. */
+  /** Sum of announced sizes; null as soon as one is unknown, and where single files are selected. */
   bytesTotal: number | null;
 }
 
 export function planProducts(
   found: readonly Product[],
-  request: Pick<SearchDownloadRequest, 'order' | 'max_products' | 'max_bytes' | 'products'>,
+  request: Pick<
+    SearchDownloadRequest,
+    'order' | 'max_products' | 'max_bytes' | 'products' | 'assets'
+  >,
 ): Plan {
   const unique = [...new Map(found.map((product) => [product.id, product])).values()];
   // Products that were named are fetched in the order in which they were named.
@@ -31,7 +35,10 @@ export function planProducts(
     products: chosen,
     repeats: found.length - unique.length,
     leftOut: unique.length - chosen.length,
-    bytesTotal: chosen.every((product) => product.bytes !== null) ? bytes : null,
+    bytesTotal:
+      !isSelective(request.assets) && chosen.every((product) => product.bytes !== null)
+        ? bytes
+        : null,
   };
 }
 

@@ -43,6 +43,17 @@ describe('the configuration', () => {
     ).toEqual({ copernicus: 2, usgs: 4 });
   });
 
+  it('reads the digests to keep, and names the one that there is not', () => {
+    expect(readConfig({}).worker.keepDigests).toEqual([]);
+    expect(readConfig({ NIMBUS_KEEP_DIGESTS: 'MD5, blake3,md5' }).worker.keepDigests).toEqual([
+      'md5',
+      'blake3',
+    ]);
+    expect(() => readConfig({ NIMBUS_KEEP_DIGESTS: 'md5,crc32' })).toThrow(
+      'NIMBUS_KEEP_DIGESTS: Not a digest: "crc32"',
+    );
+  });
+
   it('treats an empty value as not set', () => {
     expect(readConfig({ NIMBUS_API_KEY: '' }).api.key).toBeNull();
   });

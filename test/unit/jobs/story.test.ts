@@ -52,6 +52,24 @@ describe('progress', () => {
     });
   });
 
+  it('D17 without announced sizes, tells the total once every transfer knows its own', () => {
+    const selective = { ...running, bytes_total: null, products_total: 3, products_failed: 1 };
+    const done = { ...selective, products_done: 1, bytes_done: 40, in_flight: ['a'] };
+    const unknown = { ...live('a', 30), bytes_total: null };
+    const known = { ...live('a', 30), bytes_total: 60 };
+    expect(progressFigures(done, [unknown], 0)).toMatchObject({ bytes_total: null, progress: 66 });
+    expect(progressFigures(done, [known], 0)).toMatchObject({
+      bytes_total: 100,
+      bytes_downloaded: 70,
+      progress: 83,
+    });
+    const ended = { ...done, products_done: 2, bytes_done: 100, in_flight: [] };
+    expect(progressFigures({ ...ended, state: 'succeeded' }, [], 0)).toMatchObject({
+      bytes_total: 100,
+      progress: 100,
+    });
+  });
+
   it('says 100 only once everything is verified', () => {
     const nearly = { ...running, bytes_done: 200, in_flight: [] };
     expect(progressFigures(nearly, [], 0).progress).toBe(99);
