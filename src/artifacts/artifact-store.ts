@@ -84,6 +84,14 @@ export interface ArtifactStore {
   /** Room for unfinished bytes. */
   freeBytes(): Promise<number>;
   /**
+   * Promises room for a transfer into `directory` (as `partialDirectory` names it) before its first byte, less what lies
+   * there already; null = size unknown, which promises nothing and wants only the margin free. Holds between transfers and
+   * processes on one disk, through crashes, until the directory goes or what it resolves with is called; a repeat replaces.
+   *
+   * @throws StorageFull with `details` {needed_bytes, free_bytes, reserved_bytes, margin_bytes}
+   */
+  reserve(directory: string, bytes: number | null): Promise<() => Promise<void>>;
+  /**
    * Removes unfinished bytes untouched for `olderThanMs` that `isOwned` (given what `partialDirectory` names) does not
    * claim: partial directories, temporary files, multipart uploads.
    */

@@ -223,5 +223,21 @@ export function describeArtifactStore(name: string, create: () => Promise<StoreU
     it('knows how much room is left', async () => {
       expect(await store.freeBytes()).toBeGreaterThan(0);
     });
+
+    it('F066 promises room for what fits, refuses what does not, and takes it back', async () => {
+      const first = store.partialDirectory('one');
+      const second = store.partialDirectory('two');
+      const bytes = Math.floor((await store.freeBytes()) * 0.6);
+      const release = await store.reserve(first, bytes);
+      await expect(store.reserve(second, bytes)).rejects.toMatchObject({
+        code: 'StorageFull',
+        details: { needed_bytes: bytes, reserved_bytes: bytes },
+      });
+      await release();
+      await store.reserve(second, bytes);
+      await store.discard('two');
+      await store.reserve(first, bytes);
+      await store.reserve(second, null);
+    });
   });
 }

@@ -20,6 +20,8 @@ import { createWorkFolder } from './work-folder.js';
 export interface LocalStoreOptions {
   /** Absolute, or relative to the working directory. */
   root: string;
+  /** Bytes of the disk that no transfer is promised; by default 2 % of it, at most 1 GiB. */
+  marginBytes?: number | null;
 }
 
 export interface LocalStore extends ArtifactStore {
@@ -29,7 +31,7 @@ export interface LocalStore extends ArtifactStore {
 
 export function createLocalStore(options: LocalStoreOptions): LocalStore {
   const root = isAbsolute(options.root) ? options.root : resolve(options.root);
-  const work = createWorkFolder(root);
+  const work = createWorkFolder(root, options.marginBytes);
   const records = join(root, '.nimbus');
   const temporaries = join(records, '.tmp');
   const pool = createHashPool(1);
@@ -94,6 +96,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     addressOf: (path) => path,
     pathOf: (address) => (/^[a-z][a-z0-9+.-]*:\/\//i.test(address) ? null : address),
     freeBytes: work.freeBytes,
+    reserve: work.reserve,
     async sweep(olderThanMs, isOwned) {
       const partial = await work.sweep(olderThanMs, isOwned);
       const temporary = await sweepFolder(temporaries, olderThanMs, () => false);

@@ -7,6 +7,7 @@ import { stored } from '../../transfer/index.js';
 import { digestName } from '../held.js';
 import { syncFolder } from './durable.js';
 import { makeFolder } from './paths.js';
+import { createReservations, type Reservations } from './reserve.js';
 import { sweepFolder, type SweepResult } from './sweep.js';
 
 export interface WorkFolder {
@@ -17,14 +18,18 @@ export interface WorkFolder {
   partialDirectory: (key: string) => string;
   discard: (key: string) => Promise<void>;
   freeBytes: () => Promise<number>;
+  reserve: Reservations['reserve'];
   sweep: (
     olderThanMs: number,
     isOwned: (directory: string) => boolean | Promise<boolean>,
   ) => Promise<SweepResult>;
 }
 
-/** @param root absolute */
-export function createWorkFolder(root: string): WorkFolder {
+/**
+ * @param root absolute
+ * @param marginBytes stays free whatever is promised; null = 2 % of the disk, at most 1 GiB
+ */
+export function createWorkFolder(root: string, marginBytes: number | null = null): WorkFolder {
   const partials = join(root, '.partial');
   const partialDirectory = (key: string) => join(partials, digestName(key));
   return {
@@ -41,6 +46,7 @@ export function createWorkFolder(root: string): WorkFolder {
       const { bavail, bsize } = await stored(statfs(root));
       return bavail * bsize;
     },
+    ...createReservations({ partials, marginBytes }),
     sweep: (olderThanMs, isOwned) => sweepFolder(partials, olderThanMs, isOwned),
   };
 }
