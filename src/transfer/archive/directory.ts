@@ -181,7 +181,8 @@ function separate(members: readonly Member[], directoryStart: number): void {
   for (const [at, member] of inOrder.entries()) {
     const next = inOrder[at + 1];
     member.limit = next?.headerOffset ?? directoryStart;
-    const end = member.headerOffset + LOCAL_BYTES + member.nameBytes + member.compressedBytes;
+    // At the least: how long its header is, the header itself will say.
+    const end = member.headerOffset + LOCAL_BYTES + member.compressedBytes;
     if (end <= member.limit) continue;
     const details = { member: shown(member.name) };
     const called = JSON.stringify(shown(member.name));
@@ -197,50 +198,66 @@ function separate(members: readonly Member[], directoryStart: number): void {
  * @throws SourceRefused (`damaged`, `truncated`); what `reader` throws
  */
 export async function locateData(reader: ByteReader, member: Member): Promise<ByteRange> {
-  return (await locate(reader, member)).data;
+  const { data, disagreement } = await inspect(reader, member);
+  if (disagreement !== null) throw disagrees(member, disagreement);
+  return data;
 }
 
 export interface Location {
   data: ByteRange;
   /** Sizes and CRC are repeated behind the data. */
   hasDescriptor: boolean;
+  /** What the header says otherwise than the directory. */
+  disagreement: string | null;
 }
 
-/** As {@link locateData}, with what a whole check needs besides. */
-export async function locate(reader: ByteReader, member: Member): Promise<Location> {
+/** As {@link locateData}, but a header that disagrees without moving the data is told instead of thrown. */
+export async function inspect(reader: ByteReader, member: Member): Promise<Location> {
   const { headerOffset, limit, nameBytes } = member;
   const least = LOCAL_BYTES + nameBytes;
   const ahead = Math.min(least + SPARE_BYTES, limit - headerOffset);
   let header = await readExactly(reader, { start: headerOffset, bytes: ahead });
-  const disagrees = (what: string): ServiceError =>
-    archiveError('damaged', `${JSON.stringify(shown(member.name))}: ${what}`, {
-      member: shown(member.name),
-    });
-  if (header.readUInt32LE(0) !== 0x04034b50)
-    throw disagrees('it does not begin where the directory says');
-  const extraBytes = header.readUInt16LE(28);
-  const start = headerOffset + least + extraBytes;
-  if (header.readUInt16LE(26) !== nameBytes) throw disagrees('its header has another name');
+  if (header.readUInt16LE(26) !== nameBytes) throw disagrees(member, 'its header has another name');
+  const headerBytes = least + header.readUInt16LE(28);
+  const data = { start: headerOffset + headerBytes, bytes: member.compressedBytes };
+  if (data.start + data.bytes > limit) throw disagrees(member, 'it reaches into what follows it');
+  if (headerBytes > header.length)
+    header = await readExactly(reader, { start: headerOffset, bytes: headerBytes });
   const hasDescriptor = (header.readUInt16LE(6) & FLAG.descriptor) !== 0;
-  const tail = hasDescriptor ? LEAST_DESCRIPTOR_BYTES : 0;
-  if (start + member.compressedBytes + tail > limit)
-    throw disagrees('it reaches into what follows it');
-  if (least + extraBytes > header.length)
-    header = await readExactly(reader, { start: headerOffset, bytes: least + extraBytes });
+  const disagreement =
+    hasDescriptor && data.start + data.bytes + LEAST_DESCRIPTOR_BYTES > limit
+      ? 'it has no room for what its header says is behind it'
+      : disagreementOf(header.subarray(0, headerBytes), member, hasDescriptor);
+  return { data, hasDescriptor: hasDescriptor && disagreement === null, disagreement };
+}
+
+function disagreementOf(header: Buffer, member: Member, hasDescriptor: boolean): string | null {
+  const least = LOCAL_BYTES + member.nameBytes;
+  if (header.readUInt32LE(0) !== 0x04034b50) return 'it does not begin where the directory says';
   if (decodeName(header.subarray(LOCAL_BYTES, least)) !== member.name)
-    throw disagrees('its header has another name');
-  if (header.readUInt16LE(6) & FLAG.encrypted) throw disagrees('its header says it is encrypted');
-  if (header.readUInt16LE(8) !== member.method) throw disagrees('its header has another method');
-  const [bytes, compressedBytes] = zip64Values(header.subarray(least, least + extraBytes), [
-    [header.readUInt32LE(22), 0xffff_ffff, 8],
-    [header.readUInt32LE(18), 0xffff_ffff, 8],
-  ]);
+    return 'its header has another name';
+  if (header.readUInt16LE(6) & FLAG.encrypted) return 'its header says it is encrypted';
+  if (header.readUInt16LE(8) !== member.method) return 'its header has another method';
+  let sizes: number[];
+  try {
+    sizes = zip64Values(header.subarray(least), [
+      [header.readUInt32LE(22), 0xffff_ffff, 8],
+      [header.readUInt32LE(18), 0xffff_ffff, 8],
+    ]);
+  } catch (error) {
+    return (error as Error).message;
+  }
   const isSame = (local: number | undefined, central: number): boolean =>
     local === central || (hasDescriptor && local === 0);
-  if (!isSame(bytes, member.bytes) || !isSame(compressedBytes, member.compressedBytes))
-    throw disagrees('its header has another size');
-  if (!isSame(header.readUInt32LE(14), member.crc32)) throw disagrees('its header has another CRC');
-  return { data: { start, bytes: member.compressedBytes }, hasDescriptor };
+  if (!isSame(sizes[0], member.bytes) || !isSame(sizes[1], member.compressedBytes))
+    return 'its header has another size';
+  return isSame(header.readUInt32LE(14), member.crc32) ? null : 'its header has another CRC';
+}
+
+function disagrees(member: Member, what: string): ServiceError {
+  return archiveError('damaged', `${JSON.stringify(shown(member.name))}: ${what}`, {
+    member: shown(member.name),
+  });
 }
 
 /** Fields in the order of the zip64 extra, which holds those alone that are all ones in the header. */
