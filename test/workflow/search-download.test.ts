@@ -269,6 +269,101 @@ describe('searchDownload', () => {
     await bench.close();
   });
 
+  it('D17 hands the selection to each download, and tells how much of each product it is', async () => {
+    const assets = { include: ['*_B04_10m.jp2'], exclude: ['*_TCI_*'] };
+    const asked: unknown[] = [];
+    const [only] = ids(1) as [string];
+    const { all, log } = activities([only], {
+      fetchProduct: async (input) => {
+        asked.push(input.assets);
+        return { ...completed, selection: { files: 1, of: 90 } };
+      },
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { assets }));
+    expect(await handle.result()).toMatchObject({ state: 'succeeded', products_done: 1 });
+    expect(asked).toEqual([assets]);
+    const dataOf = (wanted: string) => log.events.find(({ type }) => type === wanted)!.data;
+    expect(dataOf('product.started')).toMatchObject({ bytes: null });
+    expect(dataOf('product.completed')).toMatchObject({ selection: { files: 1, of: 90 } });
+    await saveHistory(handle, 'search-download.partial');
+    await saveHistory(
+      bench.client.workflow.getHandle(downloadWorkflowId('copernicus', only)),
+      'download.partial',
+    );
+    await bench.close();
+  });
+
+  it('D17 patterns that are empty are no selection', async () => {
+    const asked: unknown[] = [];
+    const { all, log } = activities(ids(1), {
+      fetchProduct: async (input) => (asked.push(input.assets), completed),
+    });
+    const bench = await server.withActivities(all);
+    const assets = { include: [], exclude: [] };
+    await (await bench.start(jobHeader(randomUUID(), { assets }))).result();
+    expect(asked).toEqual([undefined]);
+    expect(log.events.find(({ type }) => type === 'product.started')!.data).toMatchObject({
+      bytes: 100,
+    });
+    await bench.close();
+  });
+
+  it('D17 F071 two jobs that want different files of one product fetch each once, one after the other', async () => {
+    const wanted = ids(1);
+    const selections = [['*_B04_*'], ['*_B08_*']].map((include) => ({ include, exclude: [] }));
+    const running: string[] = [];
+    const seen: { files: string; atOnce: number }[] = [];
+    const first = activities(wanted);
+    const logs = [first.log, createEventLog()];
+    const byJob = new Map<string, number>();
+    const bench = await server.withActivities({
+      ...first.all,
+      recordEvents: async (input) => await logs[byJob.get(input.job_id)!]!.recordEvents(input),
+      fetchProduct: async ({ product_id, assets }) => {
+        running.push(product_id);
+        seen.push({ files: assets!.include[0]!, atOnce: running.length });
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        running.pop();
+        return { ...completed, selection: { files: 1, of: 90 } };
+      },
+    });
+    const headers = selections.map((assets) => jobHeader(randomUUID(), { assets }));
+    headers.forEach(({ job_id }, index) => byJob.set(job_id, index));
+    const handles = await Promise.all(headers.map((header) => bench.start(header)));
+    const snapshots = await Promise.all(handles.map((handle) => handle.result()));
+    expect(snapshots.map(({ state }) => state)).toEqual(['succeeded', 'succeeded']);
+    expect(seen.map(({ files }) => files).sort()).toEqual(['*_B04_*', '*_B08_*']);
+    expect(seen.map(({ atOnce }) => atOnce)).toEqual([1, 1]);
+    await bench.close();
+  });
+
+  it('D17 when cancelled drops the unfinished bytes of the selected files', async () => {
+    const assets = { include: ['*_B04_10m.jp2'], exclude: [] };
+    const [only] = ids(1) as [string];
+    const discarded: unknown[] = [];
+    let started: () => void = () => undefined;
+    const transferring = new Promise<void>((resolve) => (started = resolve));
+    const { all } = activities([only], {
+      fetchProduct: async () => {
+        started();
+        return await untilCancelled(() => undefined);
+      },
+      discardPartial: async (input) => void discarded.push(input),
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { assets }));
+    await transferring;
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    expect(discarded).toEqual([{ provider: 'copernicus', product_id: only, assets }]);
+    await saveHistory(
+      bench.client.workflow.getHandle(downloadWorkflowId('copernicus', only)),
+      'download.partial-cancelled',
+    );
+    await bench.close();
+  });
+
   it('products that were named and do not exist fail, the others are fetched', async () => {
     const { all, log } = activities(ids(1), {}, ['nope']);
     const bench = await server.withActivities(all);

@@ -46,6 +46,15 @@ describe('a plan', () => {
     });
   });
 
+  it('D17 does not know how much it is where single files are selected', () => {
+    const found = ['a', 'b'].map((id) => product(id, { bytes: 10 }));
+    const bytesTotal = (assets?: { include: string[]; exclude: string[] }) =>
+      planProducts(found, { ...none, order: 'newest', assets }).bytesTotal;
+    expect(bytesTotal({ include: ['*_B04_*'], exclude: [] })).toBeNull();
+    expect(bytesTotal({ include: [], exclude: [] })).toBe(20);
+    expect(bytesTotal()).toBe(20);
+  });
+
   it('D25 stays within max_products and max_bytes and says what it left out', () => {
     const found = ['a', 'b', 'c'].map((id) => product(id, { bytes: 10 }));
     expect(planProducts(found, { ...none, order: 'oldest', max_products: 2 })).toMatchObject({

@@ -26,6 +26,17 @@ describe('a story', () => {
   });
 });
 
+describe('taking events to be recorded', () => {
+  it('stops before too many characters, but always takes one', () => {
+    const story = new Story('job', initialSnapshot(at));
+    for (const size of [10, 5_000, 10, 10])
+      story.tell('product.completed', at, { text: 'x'.repeat(size) }, {});
+    const taken: number[][] = [];
+    while (story.hasUntold) taken.push(story.take(80, 1_000).map(({ number }) => number));
+    expect(taken).toEqual([[1], [2], [3, 4]]);
+  });
+});
+
 describe('progress', () => {
   const running = {
     ...initialSnapshot(at),
