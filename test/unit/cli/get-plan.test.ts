@@ -278,10 +278,10 @@ describe('the report of a file', () => {
 });
 
 describe('createGetView', () => {
-  const show = (isTTY: boolean): string => {
+  const show = (isTTY: boolean, columns = 80): string => {
     let out = '';
     let nowMs = 0;
-    const stream = { isTTY, columns: 80, write: (text: string) => (out += text) };
+    const stream = { isTTY, columns, write: (text: string) => (out += text) };
     const view = createGetView(stream, createPaint(false), 2, () => (nowMs += 6_000));
     view.progress('1', 'a.bin', { bytes: 25e6, bytesTotal: 50e6, bytesPerSecond: 5e6 });
     view.progress('2', 'b\u001b[2J', { bytes: 1e6, bytesTotal: 26e6, bytesPerSecond: 5e6 });
@@ -307,6 +307,15 @@ describe('createGetView', () => {
     expect(shown).toContain('\u001b[3A\u001b[J');
     expect(shown).not.toContain('\u001b[2J');
     expect(shown.endsWith('\u001b[2A\u001b[J')).toBe(true);
+  });
+
+  it.each([20, 40, 60, 120])('never wraps a line of bars, with %i columns', (columns) => {
+    const frames = show(true, columns).split('\u001b[J');
+    const bars = frames.flatMap((frame) =>
+      frame.split('\n').filter((line) => /^ {2}(?!a\.bin: )/.test(line)),
+    );
+    expect(bars.length).toBeGreaterThan(4);
+    expect(Math.max(...bars.map((line) => line.length))).toBeLessThan(columns);
   });
 
   it('says only what went wrong when it is to be quiet', () => {
