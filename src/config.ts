@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { assertTimeZone, parseBandwidth } from './transfer/bandwidth-table.js';
 import { checksumAlgorithms, type ChecksumAlgorithm } from './jobs/product.js';
 
 const flag = z
@@ -73,6 +74,42 @@ const digestNames = z.string().transform((value, context) => {
   return [...new Set(names)] as ChecksumAlgorithm[];
 });
 
+/** Adds an issue with the words of what `check` throws. */
+function says(check: () => unknown, context: z.RefinementCtx, prefix = ''): void {
+  try {
+    check();
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: prefix + (error as Error).message });
+  }
+}
+
+const bandwidth = z
+  .string()
+  .superRefine((value, context) => says(() => parseBandwidth(value, 'UTC'), context));
+
+/** `copernicus=20M,usgs=Mon-08:00,2M Mon-18:00,off`: a comma before a name and `=` begins the next one. */
+const providerBandwidth = z.string().transform((value, context) => {
+  const limits: Record<string, string> = {};
+  for (const part of value.split(/,(?=\s*[a-z][a-z0-9-]*=)/)) {
+    const match = /^\s*([a-z][a-z0-9-]*)=(.*)$/.exec(part);
+    if (!match || match[1] === 'all') {
+      context.addIssue({
+        code: 'custom',
+        message: `Not provider=limit: "${part.trim()}" (example: copernicus=20M)`,
+      });
+      return z.NEVER;
+    }
+    const [, name = '', text = ''] = match;
+    says(() => parseBandwidth(text, 'UTC'), context, `${name}: `);
+    limits[name] = text.trim();
+  }
+  return limits;
+});
+
+const timeZone = z
+  .string()
+  .superRefine((value, context) => says(() => assertTimeZone(value), context));
+
 /** One entry a variable: how it is checked, and its default. `''` in the environment means "not set". */
 export const variables = {
   NIMBUS_API_HOST: text.default('127.0.0.1'),
@@ -96,8 +133,12 @@ export const variables = {
     .default('nimbus'),
   NIMBUS_DB_PATH: text.optional(),
   NIMBUS_DATA_DIR: text.default('./data'),
+  NIMBUS_DISK_MARGIN_MB: number('a number of MiB, 0 or more', (value) => value >= 0).optional(),
   NIMBUS_MAX_JOBS: whole(1, 64).default(4),
   NIMBUS_PROVIDER_LIMITS: providerLimits.default({ copernicus: 4 }),
+  NIMBUS_BANDWIDTH: bandwidth.optional(),
+  NIMBUS_PROVIDER_BANDWIDTH: providerBandwidth.default({}),
+  NIMBUS_TIME_ZONE: timeZone.optional(),
   NIMBUS_KEEP_DIGESTS: digestNames.default([]),
   NIMBUS_STALE_JOB_SECONDS: number(
     'a number of seconds from 5 to 3600',
@@ -147,6 +188,10 @@ export interface Config {
   mirror:
     { backend: 'mongodb'; uri: string; database: string } | { backend: 'sqlite'; path: string };
   dataDir: string;
+  /** Of the data directory's disk, that no transfer is promised; null = 2 % of it, at most 1 GiB. */
+  diskMarginBytes: number | null;
+  /** Texts as `parseBandwidth` reads them; `all` is the line that everything goes through, the others are providers'. */
+  bandwidth: { limits: Record<string, string>; timeZone: string };
   worker: {
     maxTransfers: number;
     staleSeconds: number;
@@ -214,6 +259,17 @@ export function readConfig(environment: Record<string, string | undefined> = pro
           }
         : { backend: 'sqlite', path: resolve(env.NIMBUS_DB_PATH ?? `${dataDir}/nimbus.db`) },
     dataDir,
+    diskMarginBytes:
+      env.NIMBUS_DISK_MARGIN_MB === undefined
+        ? null
+        : Math.round(env.NIMBUS_DISK_MARGIN_MB * 1024 * 1024),
+    bandwidth: {
+      limits: {
+        ...(env.NIMBUS_BANDWIDTH === undefined ? {} : { all: env.NIMBUS_BANDWIDTH }),
+        ...env.NIMBUS_PROVIDER_BANDWIDTH,
+      },
+      timeZone: env.NIMBUS_TIME_ZONE ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
+    },
     worker: {
       maxTransfers: env.NIMBUS_MAX_JOBS,
       staleSeconds: env.NIMBUS_STALE_JOB_SECONDS,

@@ -22,7 +22,8 @@ export const openMirror = (config: Config, logger?: Logger): Mirror =>
 /** Where a worker keeps what the mirror did not take. */
 export const spoolDirectory = (config: Config): string => join(config.dataDir, '.nimbus', 'spool');
 
-export const openStore = (config: Config): LocalStore => createLocalStore({ root: config.dataDir });
+export const openStore = (config: Config): LocalStore =>
+  createLocalStore({ root: config.dataDir, marginBytes: config.diskMarginBytes });
 
 export function openProviders(config: Config): ReadonlyMap<string, Provider> {
   const connections = config.worker.providerLimits['copernicus'] ?? 4;

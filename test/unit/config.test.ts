@@ -54,6 +54,47 @@ describe('the configuration', () => {
     );
   });
 
+  it('D23 takes limits and weekly tables, for all and for each provider', () => {
+    expect(
+      readConfig({
+        NIMBUS_BANDWIDTH: '08:00,2M 18:00,off',
+        NIMBUS_PROVIDER_BANDWIDTH:
+          'copernicus=TZ=Europe/Berlin Mon-08:00,512k Fri-18:00,10M,usgs=5M',
+        NIMBUS_TIME_ZONE: 'Asia/Tokyo',
+      }).bandwidth,
+    ).toEqual({
+      limits: {
+        all: '08:00,2M 18:00,off',
+        copernicus: 'TZ=Europe/Berlin Mon-08:00,512k Fri-18:00,10M',
+        usgs: '5M',
+      },
+      timeZone: 'Asia/Tokyo',
+    });
+    expect(readConfig({}).bandwidth.limits).toEqual({});
+    expect(readConfig({}).bandwidth.timeZone).not.toBe('');
+  });
+
+  it('D23 says which bandwidth is wrong, and how', () => {
+    expect(() =>
+      readConfig({
+        NIMBUS_BANDWIDTH: '10',
+        NIMBUS_PROVIDER_BANDWIDTH: 'copernicus=5M,usgs=fast',
+        NIMBUS_TIME_ZONE: 'Mars/Olympus',
+      }),
+    ).toThrow(
+      /NIMBUS_BANDWIDTH: "10" has no unit[^]*PROVIDER_BANDWIDTH: usgs: "fast"[^]*TIME_ZONE: "Mars/,
+    );
+    for (const text of ['5M', 'all=5M', 'copernicus 5M'])
+      expect(() => readConfig({ NIMBUS_PROVIDER_BANDWIDTH: text })).toThrow(/Not provider=limit/);
+  });
+
+  it('F066 takes a margin of the disk in MiB', () => {
+    expect(readConfig({}).diskMarginBytes).toBeNull();
+    expect(readConfig({ NIMBUS_DISK_MARGIN_MB: '0' }).diskMarginBytes).toBe(0);
+    expect(readConfig({ NIMBUS_DISK_MARGIN_MB: '0.5' }).diskMarginBytes).toBe(524_288);
+    expect(() => readConfig({ NIMBUS_DISK_MARGIN_MB: '-1' })).toThrow(/a number of MiB/);
+  });
+
   it('treats an empty value as not set', () => {
     expect(readConfig({ NIMBUS_API_KEY: '' }).api.key).toBeNull();
   });
