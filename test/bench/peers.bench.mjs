@@ -272,8 +272,13 @@ async function faults() {
   };
 }
 
-const isRight = ({ right, rc }) => right && rc === 0;
-const sentOf = (runs) => runs.map(({ sent }) => sent);
+function isRight({ right, rc }) {
+  return right && rc === 0;
+}
+
+function sentOf(runs) {
+  return runs.map(({ sent }) => sent);
+}
 
 // ---- the harness
 
