@@ -130,7 +130,7 @@ function lineFor(told: Exclude<Told, { kind: 'progress' }>, state: State, paint:
       state.fetching.delete(id);
       state.done += 1;
       state.waiting = null;
-      return `  ${paint.green('✓')} ${name}  ${bytes(size ?? 0)}${type === 'product.reused' ? '  already held, verified again' : ''}`;
+      return `  ${paint.green('✓')} ${name}  ${bytes(size ?? 0)}${filesNote(data['selection'])}${type === 'product.reused' ? '  already held, verified again' : ''}`;
     case 'product.failed':
       state.fetching.delete(id);
       state.failed += 1;
@@ -152,6 +152,11 @@ function lineFor(told: Exclude<Told, { kind: 'progress' }>, state: State, paint:
 }
 
 const sizeNote = (value: unknown): string => (typeof value === 'number' ? `, ${bytes(value)}` : '');
+
+function filesNote(value: unknown): string {
+  const { files, of } = (value ?? {}) as { files?: unknown; of?: unknown };
+  return typeof files === 'number' ? ` in ${files} of ${number(of)} files` : '';
+}
 
 function problemText(value: unknown): string {
   const { title, detail } = (value ?? {}) as { title?: unknown; detail?: unknown };
