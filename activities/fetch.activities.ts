@@ -17,6 +17,7 @@ import type { DownloadResult } from '../workflows/download.workflow.js';
 import type { ActivityDependencies } from './index.js';
 import { activity } from './activity.js';
 import { fetchFiles } from './fetch-files.js';
+import { governTransfer } from './governed-transfer.js';
 import { createNoter, createProgressReporter } from './transfer-report.js';
 
 export interface FetchInput {
@@ -33,14 +34,8 @@ export interface FetchInput {
 
 export type DiscardInput = Pick<FetchInput, 'provider' | 'product_id' | 'assets'>;
 
-export function createFetchActivities({
-  providers,
-  store,
-  mirror,
-  transfer,
-  digests,
-  stopping,
-}: ActivityDependencies) {
+export function createFetchActivities(dependencies: ActivityDependencies) {
+  const { providers, store, mirror, digests, stopping } = dependencies;
   return {
     async fetchProduct(input: FetchInput): Promise<DownloadResult> {
       return await activity(async () => {
@@ -79,6 +74,7 @@ export function createFetchActivities({
     const noter = createNoter(input, product.name);
     const provider = providerOf(providers, input.provider);
     const report = createProgressReporter(mirror, input);
+    const transfer = governTransfer(dependencies, input.provider);
     const tools = { store, provider, transfer, digests, signal, report, noter };
     const result = await fetchFiles(input, product, assets, tools);
     await noter.settled();
@@ -93,6 +89,7 @@ export function createFetchActivities({
     const source = providerOf(providers, input.provider).source(product);
     const key = transferKey(input.provider, input.product_id);
     const noter = createNoter(input, product.name);
+    const transfer = governTransfer(dependencies, input.provider);
     const verified = await transfer(
       { ...source, key },
       {

@@ -1,4 +1,5 @@
 /** The jobs' work as one process. Starts before Temporal and the mirror are there; ends drained when asked to stop. */
+import { createBandwidthControl } from '../../engine/bandwidth.js';
 import { startWorker } from '../../engine/worker.js';
 import { createSpooledMirror } from '../../mirror/index.js';
 import { createTransferEngine } from '../../transfer/index.js';
@@ -39,6 +40,7 @@ export async function runWorker(
   });
   const providers = openProviders(config);
   const transfers = createTransferEngine();
+  const bandwidth = createBandwidthControl(config.bandwidth, store, logger, stop.signal);
   const worker = startWorker(
     { ...config.temporal, ...config.worker },
     {
@@ -46,6 +48,7 @@ export async function runWorker(
       store,
       mirror,
       transfer: transfers.transfer,
+      bandwidth: bandwidth.of,
       digests: config.worker.keepDigests,
     },
     logger,
