@@ -124,6 +124,8 @@ async function inflate(
 ): Promise<Buffer> {
   let first: Buffer = Buffer.alloc(0);
   let written = 0;
+  // An error thrown inside a pipeline may come out of it as an abort: the first one is kept aside.
+  let failure: unknown;
   const write = async (chunks: AsyncIterable<Buffer>): Promise<void> => {
     for await (const chunk of chunks) {
       if (written + chunk.length > packing.bytes)
@@ -137,12 +139,17 @@ async function inflate(
       written += chunk.length;
     }
   };
+  const kept = (chunks: AsyncIterable<Buffer>): Promise<void> =>
+    write(chunks).catch((error: unknown) => {
+      failure ??= error;
+      throw error;
+    });
   try {
     const source = createReadStream(from, { highWaterMark: CHUNK_BYTES });
-    await pipeline(source, createInflateRaw({ chunkSize: 256 * 1024 }), write, { signal });
+    await pipeline(source, createInflateRaw({ chunkSize: 256 * 1024 }), kept, { signal });
   } catch (error) {
     if (signal.aborted) throw cancelledError(signal);
-    if (isServiceError(error)) throw error;
+    if (isServiceError(failure)) throw failure;
     if (errnoOf(error)?.startsWith('Z_'))
       throw mismatch(`What came cannot be unpacked (${errnoOf(error)})`);
     throw toStoreError(error);
