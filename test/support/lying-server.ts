@@ -166,7 +166,8 @@ export async function startLyingServer(
   const server = identity ? tls.createServer(identity, serve) : net.createServer(serve);
   if (identity)
     server.on('connection', (socket: net.Socket) => {
-      if (onConnection?.(accepted++) === 'reset') socket.resetAndDestroy();
+      const connection = accepted++;
+      if (onConnection?.(connection) === 'reset') socket.resetAndDestroy();
     });
   server.listen(0, options.address ?? '127.0.0.1');
   await once(server, 'listening');
