@@ -200,6 +200,9 @@ class FileFetch {
         onProgress: ({ bytes, bytesPerSecond }) => tell(bytes, bytesPerSecond),
         onNote: (note) => noter.note(note, { file: file.path }),
       });
+      // What is unpacked lies beside what it is unpacked from.
+      if (packing?.method === 'deflated')
+        await store.reserve(directory, fetched.bytes + packing.bytes);
       verified = await proveMember(fetched, options);
     }
     await this.#store(file, verified);

@@ -149,10 +149,11 @@ async function inflate(
     await pipeline(source, createInflateRaw({ chunkSize: 256 * 1024 }), kept, { signal });
   } catch (error) {
     if (signal.aborted) throw cancelledError(signal);
-    if (isServiceError(failure)) throw failure;
-    if (errnoOf(error)?.startsWith('Z_'))
-      throw mismatch(`What came cannot be unpacked (${errnoOf(error)})`);
-    throw toStoreError(error);
+    const cause = failure ?? error;
+    if (isServiceError(cause)) throw cause;
+    if (errnoOf(cause)?.startsWith('Z_'))
+      throw mismatch(`What came cannot be unpacked (${errnoOf(cause)})`);
+    throw toStoreError(cause);
   }
   if (written !== packing.bytes)
     throw mismatch(`It unpacks to ${written} bytes, ${packing.bytes} are stated`);
