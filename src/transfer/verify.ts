@@ -100,9 +100,7 @@ async function provenZip(copy: Copy, digest: Checksum): Promise<Verdict> {
   try {
     report = await listArchive(readerOf(copy), optionsOf(copy));
   } catch (error) {
-    const fault = archiveFaultOf(error);
-    if (fault === null || !isServiceError(error)) throw error;
-    if (fault === 'unsupported') return verified(digest, 'provider');
+    if (archiveFaultOf(error) === null || !isServiceError(error)) throw error;
     return sourceBroken(copy, `its ${digest.algorithm} agrees, but ${lowerFirst(error.message)}`, {
       ...error.details,
     });
@@ -118,9 +116,7 @@ async function unprovenZip(copy: Copy, digest: Checksum): Promise<Verdict> {
   try {
     report = await checkArchive(copy.file, copy.bytes, optionsOf(copy));
   } catch (error) {
-    const fault = archiveFaultOf(error);
-    if (fault === null || !isServiceError(error)) throw error;
-    if (fault === 'unsupported') return verified(digest, copy.isTotalKnown ? 'length' : 'none');
+    if (archiveFaultOf(error) === null || !isServiceError(error)) throw error;
     return await broken(copy, error);
   }
   if (report.findings.length > 0) return contradictsItself(copy, report);
@@ -218,7 +214,7 @@ async function contradicted(copy: Copy, { algorithm, value }: Checksum): Promise
   } catch (error) {
     const fault = archiveFaultOf(error);
     if (fault === null) throw error;
-    const damaged = fault === 'unsupported' ? [] : await damagedDirectory(readerOf(copy));
+    const damaged = await damagedDirectory(readerOf(copy));
     return { kind: 'mismatch', error: told({ fault }), damaged };
   }
 }

@@ -68,7 +68,7 @@ export interface ArchiveReport {
   findings: Finding[];
   /** What to fetch again: in order, apart from each other. Empty where fetching cannot mend what was found. */
   damaged: ByteRange[];
-  /** Members packed in a way that cannot be unpacked here: nothing is known of their bytes. */
+  /** Members packed or encrypted in a way that cannot be unpacked here: nothing is known of their bytes. */
   unread: number;
   manifest: ManifestReport | null;
 }
@@ -303,12 +303,10 @@ class Check {
     if (location.disagreement !== null) {
       this.#find(member.name, 'crc', location.disagreement);
       const { headerOffset } = member;
-      this.#damaged.push(
-        { start: headerOffset, bytes: location.data.start - headerOffset },
-        member.entry,
-      );
+      this.#damaged.push({ start: headerOffset, bytes: location.data.start - headerOffset });
+      this.#doubtDirectory();
     }
-    if (member.method === STORED || member.method === DEFLATED) return location;
+    if (isReadable(member)) return location;
     this.#unread++;
     return null;
   }
@@ -354,19 +352,27 @@ class Check {
   }
 
   #damage(member: Member, location: Location | null): void {
-    const { headerOffset: start, limit, entry } = member;
+    const { headerOffset: start, limit } = member;
     const end = location
       ? location.data.start + location.data.bytes + DESCRIPTOR_BYTES
       : Number.POSITIVE_INFINITY;
-    this.#damaged.push({ start, bytes: Math.min(limit, end) - start }, entry);
+    this.#damaged.push({ start, bytes: Math.min(limit, end) - start });
+    // Where a header repeats what the directory says, and agrees, the directory is not at fault.
+    if (location === null || location.hasDescriptor) this.#doubtDirectory();
+  }
+
+  #doubtDirectory(): void {
+    const { start } = this.#directory.range;
+    this.#damaged.push({ start, bytes: this.#reader.bytes - start });
   }
 }
 
 /**
  * One member's bytes, unpacked, in memory; null where they are not what the directory says. For small members alone.
- * @throws SourceRefused (`unsupported`, `damaged`); what `reader` throws
+ * @throws what `reader` throws
  */
 export async function readMember(reader: ByteReader, member: Member): Promise<Buffer | null> {
+  if (!isReadable(member)) return null;
   let location: Location;
   try {
     location = await inspect(reader, member);
@@ -379,9 +385,12 @@ export async function readMember(reader: ByteReader, member: Member): Promise<Bu
   return bytes?.length === member.bytes && crc32(bytes) === member.crc32 ? bytes : null;
 }
 
+function isReadable({ method, isEncrypted }: Member): boolean {
+  return !isEncrypted && (method === STORED || method === DEFLATED);
+}
+
 async function unpacked(packed: Buffer, { method, bytes }: Member): Promise<Buffer | null> {
   if (method === STORED) return packed;
-  if (method !== DEFLATED) return null;
   if (packed.length === 0) return packed;
   try {
     return await promisify(inflateRaw)(packed, { maxOutputLength: Math.max(1, bytes) });

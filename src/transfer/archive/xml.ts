@@ -206,13 +206,15 @@ class Reader {
       const number = /^#(?:x([0-9a-f]{1,6})|([0-9]{1,7}))$/i.exec(name);
       if (!number) {
         const char = Object.hasOwn(FIVE, name) ? FIVE[name] : undefined;
-        if (char === undefined) throw new XmlFault('hostile', `it refers to an entity &${name};`);
+        if (char === undefined)
+          throw malformed('it refers to an entity that is not one of the five');
         return char;
       }
       const code = number[1] ? parseInt(number[1], 16) : Number(number[2]);
       const isChar = code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
       const char = isChar ? String.fromCodePoint(code) : '\0';
-      if (FORBIDDEN.test(char)) throw malformed(`it refers to a character &${name};`);
+      if (FORBIDDEN.test(char))
+        throw malformed(`it refers to a character that no document may hold, &${name};`);
       return char;
     });
   }

@@ -250,10 +250,15 @@ describe('F058 headers that disagree, and names that are one file', () => {
     const outer = makeZip(plain, { comment: Buffer.concat([inner]) });
     await expectRefused(outer, 'damaged', 'two');
   });
-  it('encrypted members and several disks are another matter', async () => {
-    await expectRefused(makeZip([{ name: 'a', data: one, central: { flags: 1 } }]), 'unsupported');
-    await expectRefused(makeZip([{ name: 'a', data: one, central: { disk: 2 } }]), 'unsupported');
-    await expectRefused(makeZip(plain, { end: { disk: 1 } }), 'unsupported');
+  it('a part of an archive on several disks is refused', async () => {
+    await expectRefused(makeZip([{ name: 'a', data: one, central: { disk: 2 } }]), 'damaged');
+    await expectRefused(makeZip(plain, { end: { disk: 1 } }), 'damaged');
+  });
+  it('an encrypted member is listed, and refused where it would be read', async () => {
+    const flags = { flags: 1 };
+    const zip = makeZip([{ name: 'a', data: one, local: flags, central: flags }]);
+    expect(await readDirectory(memoryReader(zip))).toMatchObject([{ isEncrypted: true }]);
+    await expect(dataOf(zip)).rejects.toEqual(refusal('unsupported', 'is encrypted'));
   });
   it.each<[string, ZipOptions['end']]>([
     ['fewer members', { entries: 1 }],
