@@ -227,7 +227,7 @@ async function send(
   await inSlices(socket, body, answer.sliceBytes ?? 64 * 1024, answer, count);
   const then = answer.then ?? (isDelimited(request, answer, body) ? 'keep' : 'end');
   if (then === 'reset') {
-    if (socket.writableLength > 0) await once(socket, 'drain').catch(() => undefined);
+    if (socket.writableLength > 0) await drained(socket);
     // what was written has to arrive before the reset that would discard it
     setTimeout(() => socket.resetAndDestroy(), 20);
   } else if (then === 'end') socket.end();
@@ -254,9 +254,20 @@ async function inSlices(
     if (everyMs && waits) await new Promise((resolve) => setTimeout(resolve, everyMs));
     const isFlowing = socket.write(part);
     count?.(part.length);
-    if (!isFlowing)
-      await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+    if (!isFlowing) await drained(socket);
   }
+}
+
+/** Resolves when the socket takes more, or never will. */
+function drained(socket: net.Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      socket.off('drain', done).off('close', done);
+      resolve();
+    };
+    if (socket.destroyed) resolve();
+    else socket.on('drain', done).on('close', done);
+  });
 }
 
 /** Will the client know by itself where this answer ends, and is it willing to ask again on the same connection? */

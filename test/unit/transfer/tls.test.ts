@@ -1,11 +1,12 @@
-/** F017, F022 and F024 over TLS, and that a good certificate works. Needs `openssl` to make certificates. */
-import { execFileSync, fork, spawnSync } from 'node:child_process';
+/** F017, F022 and F024 over TLS, and that a good certificate works. */
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { certificateFor, hasOpenssl, type Identity } from '../../support/certificates.js';
 import { compileTransfer } from '../../support/compiled-transfer.mjs';
 import {
   honest,
@@ -19,7 +20,6 @@ import { bytesOf, md5, useKits } from '../../support/transfer-kit.js';
 const file = bytesOf(300_000);
 const etag = '"one"';
 const childPath = fileURLToPath(new URL('../../support/transfer-child.mjs', import.meta.url));
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 const serve = useKits();
 
 it('F017 a handshake that never ends is a connect timeout', async () => {
@@ -33,7 +33,6 @@ it('F017 a handshake that never ends is a connect timeout', async () => {
 });
 
 describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
-  type Identity = { key: Buffer; cert: Buffer };
   let scratch: string;
   let compiled: Awaited<ReturnType<typeof compileTransfer>>;
   let good: Identity;
@@ -42,9 +41,9 @@ describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
   let secure: LyingServer | undefined;
   beforeAll(async () => {
     scratch = mkdtempSync(join(tmpdir(), 'nimbus-tls-'));
-    good = certificate('good', 'localhost', 2);
-    expired = certificate('expired', 'localhost', -1);
-    misnamed = certificate('misnamed', 'elsewhere.example', 2);
+    good = certificateFor('DNS:localhost');
+    expired = certificateFor('DNS:localhost', -1);
+    misnamed = certificateFor('DNS:elsewhere.example');
     compiled = await compileTransfer();
   });
   afterAll(async () => {
@@ -55,21 +54,6 @@ describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
     await secure?.close();
     secure = undefined;
   });
-
-  /** Signed by itself: good for those who take it for an authority. */
-  function certificate(name: string, host: string, days: number): Identity {
-    const openssl = (line: string) =>
-      execFileSync('openssl', line.split(' '), { cwd: scratch, stdio: 'ignore' });
-    writeFileSync(join(scratch, `${name}.ext`), `subjectAltName=DNS:${host}\n`);
-    openssl(
-      `req -new -newkey rsa:2048 -nodes -subj /CN=${host} -keyout ${name}.key -out ${name}.csr`,
-    );
-    openssl(
-      `x509 -req -in ${name}.csr -signkey ${name}.key -days ${days} -extfile ${name}.ext -out ${name}.cert`,
-    );
-    const read = (ending: string) => readFileSync(join(scratch, `${name}.${ending}`));
-    return { key: read('key'), cert: read('cert') };
-  }
 
   async function serveSecurely(script: Script, identity: Identity, options?: LyingServerOptions) {
     secure = await startLyingServer(script, { ...options, identity });
