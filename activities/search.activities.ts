@@ -8,7 +8,7 @@ import { parseAoi } from '../src/geo/parse-aoi.js';
 import { isSelective } from '../src/jobs/asset-patterns.js';
 import { isServiceError } from '../src/jobs/error-codes.js';
 import { planChunkRecord, searchPageRecord } from '../src/jobs/ids.js';
-import { planProducts } from '../src/jobs/plan.js';
+import { planProducts, type PlanLimit } from '../src/jobs/plan.js';
 import { productListSchema, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import {
@@ -44,6 +44,8 @@ export interface PlanSummary {
   products: number;
   repeats: number;
   leftOut: number;
+  /** Missing in histories from before it was told. */
+  limitedBy?: PlanLimit | null;
   bytesTotal: number | null;
   chunks: number;
 }
@@ -98,6 +100,7 @@ export function createSearchActivities({
       products: plan.products.length,
       repeats: plan.repeats,
       leftOut: plan.leftOut,
+      limitedBy: plan.limitedBy,
       bytesTotal: plan.bytesTotal,
       chunks,
     };

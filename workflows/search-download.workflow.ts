@@ -12,6 +12,7 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   log,
+  patched,
   setHandler,
   upsertSearchAttributes,
   workflowInfo,
@@ -20,6 +21,7 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { isSelective } from '../src/jobs/asset-patterns.js';
+import { announcedBytes } from '../src/jobs/plan.js';
 import { downloadWorkflowId, manifestPath } from '../src/jobs/ids.js';
 import type { JobHeader, JobSnapshot, JobState, Waiting } from '../src/jobs/job.js';
 import { initialSnapshot } from '../src/jobs/snapshot.js';
@@ -78,6 +80,8 @@ interface Progress {
     | { name: 'fetch'; chunk: number; chunks: number };
   /** The first product that failed: the cause shown when all did. */
   firstProblem: Problem | null;
+  /** Set once no further product is begun. */
+  limitedBy?: 'max_bytes';
 }
 
 export interface SearchDownloadInput {
@@ -98,6 +102,8 @@ class SearchDownload {
   private progress: Progress;
   private readonly endedElsewhere = new Set<string>();
   private readonly followed = new Set<string>();
+  /** Products under way, with their sizes as announced. */
+  private readonly underWay = new Map<string, number | null>();
 
   constructor(private readonly input: SearchDownloadInput) {
     this.header = input.header;
@@ -194,6 +200,7 @@ class SearchDownload {
         total: plan.total,
         products: plan.products,
         left_out: plan.leftOut,
+        limited_by: plan.limitedBy ?? null,
         repeats: plan.repeats,
         bytes_total: plan.bytesTotal,
         pages,
@@ -214,6 +221,7 @@ class SearchDownload {
     for (;;) {
       const phase = this.progress.phase;
       if (phase.name !== 'fetch' || phase.chunk >= phase.chunks) return;
+      if (this.progress.limitedBy !== undefined) return;
       const { record, products } = await readChunk({
         job_id: this.header.job_id,
         chunk: phase.chunk,
@@ -237,7 +245,7 @@ class SearchDownload {
           product = queue.shift()
         ) {
           try {
-            await this.fetchProduct(record, product);
+            if (await this.isWithinLimits(product)) await this.fetchProduct(record, product);
           } catch (error) {
             if (stoppedBy === null && !isCancellation(error)) {
               stoppedBy = error;
@@ -252,6 +260,30 @@ class SearchDownload {
       if (stoppedBy !== null) throw stoppedBy as Error;
       for (const outcome of lanes) if (outcome.status === 'rejected') throw outcome.reason as Error;
     });
+  }
+
+  /**
+   * The plan has counted what was announced. What was not counts here: by the mean of the products that are done, and until
+   * there is one, one at a time. Says no for good.
+   */
+  private async isWithinLimits(product: PlannedProduct): Promise<boolean> {
+    const { max_bytes } = this.header.request;
+    if (max_bytes === undefined || !patched('2026-11-max-bytes')) return true;
+    const bytes = announcedBytes(product, this.header.request);
+    const mayBegin = (): boolean =>
+      this.snapshot.products_done > 0 || ![...this.underWay.values()].includes(null);
+    while (bytes === null && !mayBegin()) await condition(mayBegin);
+    const { products_done, bytes_done } = this.snapshot;
+    const mean = products_done === 0 ? 0 : bytes_done / products_done;
+    const taken = [...this.underWay.values()].reduce<number>(
+      (sum, size) => sum + (size ?? mean),
+      bytes_done,
+    );
+    if (taken >= max_bytes || taken + (bytes ?? mean) > max_bytes)
+      this.progress.limitedBy = 'max_bytes';
+    if (this.progress.limitedBy !== undefined) return false;
+    this.underWay.set(product.id, bytes);
+    return true;
   }
 
   /** @throws only on cancellation, or when the job stops at its first failure */
@@ -284,6 +316,8 @@ class SearchDownload {
     } catch (error) {
       if (isCancellation(error)) throw error;
       this.failProduct(facts, readFailure(error));
+    } finally {
+      this.underWay.delete(product.id);
     }
   }
 
@@ -402,12 +436,26 @@ class SearchDownload {
     withManifest: boolean,
     facts: Record<string, unknown> = {},
   ): Promise<void> {
-    const { products_done, products_failed } = this.snapshot;
+    const { products_done, products_failed, products_total } = this.snapshot;
+    const { limitedBy } = this.progress;
+    const ended = products_done + products_failed;
+    const limit =
+      limitedBy === undefined
+        ? {}
+        : { limited_by: limitedBy, left_out: (products_total ?? ended) - ended };
     const manifest = withManifest ? manifestPath(this.header.job_id) : null;
     await this.recorder.tellLast(
       type,
-      { manifest, products_done, products_failed, ...facts, ...(error === null ? {} : { error }) },
       {
+        manifest,
+        products_done,
+        products_failed,
+        ...facts,
+        ...limit,
+        ...(error === null ? {} : { error }),
+      },
+      {
+        ...(limitedBy === undefined ? {} : { products_total: ended }),
         state,
         error,
         manifest,

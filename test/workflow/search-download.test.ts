@@ -364,6 +364,75 @@ describe('searchDownload', () => {
     await bench.close();
   });
 
+  it('D25 ends cleanly where max_bytes leaves no room for another product whose size nobody announced', async () => {
+    const all12 = ids(12);
+    const running = new Set<string>();
+    const atOnce: number[] = [];
+    const { all, log, manifests } = activities(all12, {
+      readChunk: async ({ chunk }) => ({
+        record: `chunk-${chunk}`,
+        products: all12
+          .slice(chunk * 5, (chunk + 1) * 5)
+          .map((id) => ({ id, name: `${id}.SAFE`, bytes: null })),
+      }),
+      fetchProduct: async ({ product_id }) => {
+        running.add(product_id);
+        atOnce.push(running.size);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        running.delete(product_id);
+        return completed;
+      },
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { max_bytes: 750 }), {
+      chunkSize: 5,
+      window: 4,
+    });
+    expect(await handle.result()).toMatchObject({
+      state: 'succeeded',
+      products_total: 7,
+      products_done: 7,
+      products_failed: 0,
+      bytes_done: 700,
+    });
+    // The first alone, then as many as the window holds.
+    expect(atOnce[0]).toBe(1);
+    expect(Math.max(...atOnce.slice(0, 5))).toBe(4);
+    expect(log.events.at(-1)).toMatchObject({
+      type: 'job.succeeded',
+      data: { limited_by: 'max_bytes', left_out: 5 },
+    });
+    expect(manifests()).toBe(1);
+    await saveHistory(handle, 'search-download.limited');
+    await bench.close();
+  });
+
+  it('D25 begins nothing more once products turn out larger than announced', async () => {
+    const { all, log } = activities(ids(4), {
+      fetchProduct: async () => ({ ...completed, bytes: 190, bytes_fetched: 190 }),
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { max_bytes: 400 }), { window: 1 });
+    expect(await handle.result()).toMatchObject({ products_done: 2, bytes_done: 380 });
+    expect(log.events.at(-1)!.data).toMatchObject({ limited_by: 'max_bytes', left_out: 2 });
+    await bench.close();
+  });
+
+  it('D25 says which limit the search reached', async () => {
+    const { all, log } = activities(ids(2));
+    const searchPage: Activities['searchPage'] = async (input) => {
+      const found = await all.searchPage!(input);
+      return { ...found, plan: { ...found.plan!, leftOut: 3, limitedBy: 'max_products' } };
+    };
+    const bench = await server.withActivities({ ...all, searchPage });
+    const handle = await bench.start(jobHeader(randomUUID(), { max_products: 2 }));
+    expect(await handle.result()).toMatchObject({ state: 'succeeded', products_done: 2 });
+    const searched = log.events.find(({ type }) => type === 'search.completed')!;
+    expect(searched.data).toMatchObject({ left_out: 3, limited_by: 'max_products' });
+    expect(log.events.at(-1)!.data).not.toHaveProperty('limited_by');
+    await bench.close();
+  });
+
   it('products that were named and do not exist fail, the others are fetched', async () => {
     const { all, log } = activities(ids(1), {}, ['nope']);
     const bench = await server.withActivities(all);
