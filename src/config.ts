@@ -110,6 +110,20 @@ const timeZone = z
   .string()
   .superRefine((value, context) => says(() => assertTimeZone(value), context));
 
+/** What was given may hold a key, and is not repeated. */
+const destination = z.string().transform((value, context) => {
+  const match =
+    /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*)\/?$/.exec(
+      value,
+    );
+  if (match) return { bucket: match[1]!, prefix: match[2]!.slice(1) };
+  context.addIssue({
+    code: 'custom',
+    message: 'Not s3://bucket or s3://bucket/prefix (letters, digits, dots, dashes)',
+  });
+  return z.NEVER;
+});
+
 /** One entry a variable: how it is checked, and its default. `''` in the environment means "not set". */
 export const variables = {
   NIMBUS_API_HOST: text.default('127.0.0.1'),
@@ -134,6 +148,15 @@ export const variables = {
   NIMBUS_DB_PATH: text.optional(),
   NIMBUS_DATA_DIR: text.default('./data'),
   NIMBUS_DISK_MARGIN_MB: number('a number of MiB, 0 or more', (value) => value >= 0).optional(),
+  NIMBUS_DESTINATION: destination.optional(),
+  NIMBUS_S3_ENDPOINT: url
+    .refine((value) => new URL(value).origin === value, 'Not the root of a server, without a login')
+    .optional(),
+  NIMBUS_S3_REGION: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/, 'Small letters, digits and dashes only')
+    .optional(),
+  NIMBUS_S3_FORCE_PATH_STYLE: flag.optional(),
   NIMBUS_MAX_JOBS: whole(1, 64).default(4),
   NIMBUS_PROVIDER_LIMITS: providerLimits.default({ copernicus: 4 }),
   NIMBUS_BANDWIDTH: bandwidth.optional(),
@@ -188,6 +211,14 @@ export interface Config {
   mirror:
     { backend: 'mongodb'; uri: string; database: string } | { backend: 'sqlite'; path: string };
   dataDir: string;
+  /** A bucket that final files and records go to; null = the data directory. */
+  destination: {
+    bucket: string;
+    prefix: string;
+    endpoint: string | null;
+    region: string | null;
+    forcePathStyle: boolean;
+  } | null;
   /** Of the data directory's disk, that no transfer is promised; null = 2 % of it, at most 1 GiB. */
   diskMarginBytes: number | null;
   /** Texts as `parseBandwidth` reads them; `all` is the line that everything goes through, the others are providers'. */
@@ -259,6 +290,15 @@ export function readConfig(environment: Record<string, string | undefined> = pro
           }
         : { backend: 'sqlite', path: resolve(env.NIMBUS_DB_PATH ?? `${dataDir}/nimbus.db`) },
     dataDir,
+    destination:
+      env.NIMBUS_DESTINATION === undefined
+        ? null
+        : {
+            ...env.NIMBUS_DESTINATION,
+            endpoint: env.NIMBUS_S3_ENDPOINT ?? null,
+            region: env.NIMBUS_S3_REGION ?? null,
+            forcePathStyle: env.NIMBUS_S3_FORCE_PATH_STYLE ?? env.NIMBUS_S3_ENDPOINT !== undefined,
+          },
     diskMarginBytes:
       env.NIMBUS_DISK_MARGIN_MB === undefined
         ? null
@@ -295,6 +335,10 @@ export function readConfig(environment: Record<string, string | undefined> = pro
       ...(env.NIMBUS_QUEUE_POLL_SECONDS === undefined
         ? []
         : ['NIMBUS_QUEUE_POLL_SECONDS is not used: the engine pushes work to the workers']),
+      ...Object.keys(given)
+        .filter((name) => name.startsWith('NIMBUS_S3_') && name in variables)
+        .filter(() => env.NIMBUS_DESTINATION === undefined)
+        .map((name) => `${name} is not used without NIMBUS_DESTINATION`),
       ...Object.keys(given)
         .filter((name) => name.startsWith('NIMBUS_') && !(name in variables))
         .map((name) => `${name} is not a variable of Nimbus: is it mistyped?`),

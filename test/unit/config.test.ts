@@ -95,6 +95,47 @@ describe('the configuration', () => {
     expect(() => readConfig({ NIMBUS_DISK_MARGIN_MB: '-1' })).toThrow(/a number of MiB/);
   });
 
+  it('reads a bucket as the destination', () => {
+    expect(readConfig({}).destination).toBeNull();
+    expect(readConfig({ NIMBUS_DESTINATION: 's3://my-bucket' }).destination).toEqual({
+      ...{ bucket: 'my-bucket', prefix: '' },
+      ...{ endpoint: null, region: null, forcePathStyle: false },
+    });
+    const env = {
+      NIMBUS_DESTINATION: 's3://my-bucket/a/b-1/',
+      NIMBUS_S3_ENDPOINT: 'http://127.0.0.1:7070/',
+    };
+    expect(readConfig(env).destination).toEqual({
+      ...{ bucket: 'my-bucket', prefix: 'a/b-1' },
+      ...{ endpoint: 'http://127.0.0.1:7070', region: null, forcePathStyle: true },
+    });
+    const virtual = { ...env, NIMBUS_S3_FORCE_PATH_STYLE: 'no', NIMBUS_S3_REGION: 'eu-central-1' };
+    expect(readConfig(virtual).destination).toMatchObject({
+      ...{ region: 'eu-central-1', forcePathStyle: false },
+    });
+  });
+
+  it.each([
+    { NIMBUS_DESTINATION: 's3://AKIA:canary-secret@bucket' },
+    { NIMBUS_DESTINATION: 'https://bucket.example.org/?canary-secret' },
+    { NIMBUS_DESTINATION: 's3://bucket/../canary-secret' },
+    { NIMBUS_DESTINATION: 's3://b' },
+    { NIMBUS_S3_ENDPOINT: 'https://AKIA:canary-secret@s3.example.org' },
+    { NIMBUS_S3_ENDPOINT: 'https://s3.example.org/path' },
+    { NIMBUS_S3_ENDPOINT: 's3.example.org' },
+    { NIMBUS_S3_REGION: 'eu central' },
+    { NIMBUS_S3_FORCE_PATH_STYLE: 'maybe' },
+  ])('names the variable of a destination that cannot be used, not its value: %j', (given) => {
+    const read = () => readConfig({ NIMBUS_DESTINATION: 's3://bucket', ...given });
+    expect(read).toThrow(Object.keys(given)[0]);
+    expect(read).not.toThrow(/canary/);
+  });
+
+  it('reports settings of a bucket without one', () => {
+    const { unused } = readConfig({ NIMBUS_S3_REGION: 'eu-central-1' });
+    expect(unused).toEqual(['NIMBUS_S3_REGION is not used without NIMBUS_DESTINATION']);
+  });
+
   it('treats an empty value as not set', () => {
     expect(readConfig({ NIMBUS_API_KEY: '' }).api.key).toBeNull();
   });

@@ -35,7 +35,11 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (!signal?.aborted) return;
+  if (signal?.aborted) throw abortedError(signal);
+}
+
+/** The reason where it is one of ours, as when a worker stops; else Cancelled. */
+export function abortedError(signal: AbortSignal): ServiceError {
   const { reason } = signal as { reason: unknown };
-  throw isServiceError(reason) ? reason : new ServiceError('Cancelled', 'The call was cancelled');
+  return isServiceError(reason) ? reason : new ServiceError('Cancelled', 'The call was cancelled');
 }

@@ -1,5 +1,5 @@
 /** So many pieces of work at once, in the order in which they came. */
-import { throwIfAborted } from './insist.js';
+import { abortedError, throwIfAborted } from './insist.js';
 
 export interface Slots {
   run: <T>(signal: AbortSignal | undefined, work: () => Promise<T>) => Promise<T>;
@@ -23,11 +23,7 @@ export function createSlots(most: number): Slots {
       };
       const leave = () => {
         waiting.splice(waiting.indexOf(turn), 1);
-        try {
-          throwIfAborted(signal);
-        } catch (error) {
-          reject(error);
-        }
+        reject(abortedError(signal!));
       };
       waiting.push(turn);
       signal?.addEventListener('abort', leave, { once: true });

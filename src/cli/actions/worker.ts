@@ -31,7 +31,7 @@ export async function runWorker(
 ): Promise<ExitCode> {
   const config = read(withRunningStack(env));
   const logger = openLogger(config, 'worker');
-  const store = openStore(config);
+  const store = await openStore(config);
   await store.prepare();
   const mirror = createSpooledMirror({
     mirror: openMirror(config, logger),
