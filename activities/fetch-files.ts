@@ -209,7 +209,7 @@ class FileFetch {
   }
 
   async #store(file: ProductFile, verified: TransferResult): Promise<void> {
-    const { store } = this.tools;
+    const { store, signal } = this.tools;
     const { provider, collection, id, name } = this.product;
     const artifact = toArtifact(verified, [provider, collection, id, name], file.storedAs);
     const held: HeldFile = {
@@ -223,7 +223,7 @@ class FileFetch {
     this.#held = { ...this.#held, files: [...others, held] };
     await putHeldFiles(store, this.#held);
     // What stands there under this file's own name is damaged or older: it would have been kept otherwise.
-    await store.publish(verified, artifact.path, this.#key(file), { replace: true });
+    await store.publish(verified, artifact.path, this.#key(file), { replace: true, signal });
     this.#good.set(file.path, held);
   }
 

@@ -114,7 +114,7 @@ export function createFetchActivities(dependencies: ActivityDependencies) {
       stored_by: input.run_id,
     });
     // What stands there under this product's own name is damaged or older: reuse would have taken it otherwise.
-    await store.publish(verified, artifact.path, key, { replace: true });
+    await store.publish(verified, artifact.path, key, { replace: true, signal });
     return {
       outcome: 'completed',
       artifacts: [artifact],
