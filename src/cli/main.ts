@@ -74,7 +74,10 @@ const groups: [title: string, commands: Record<string, Adder>][] = [
   ],
   [
     'Upkeep:',
-    { rebuild: full(async () => (await import('./commands/rebuild.command.js')).addRebuild) },
+    {
+      bandwidth: full(async () => (await import('./commands/bandwidth.command.js')).addBandwidth),
+      rebuild: full(async () => (await import('./commands/rebuild.command.js')).addRebuild),
+    },
   ],
 ];
 
