@@ -3,8 +3,6 @@
  * in threads, without unpacking to disk. What is damaged comes back as ranges of the archive, so that these alone can be
  * fetched again. Memory: the directory, one manifest, one slice for each thread.
  */
-import { promisify } from 'node:util';
-import { crc32, inflateRaw } from 'node:zlib';
 import type { Checksum } from '../../jobs/product.js';
 import { cancelledError } from '../errors.js';
 import type { FileHandleLike } from '../files.js';
@@ -12,7 +10,6 @@ import {
   DEFLATED,
   inspect,
   openArchive,
-  STORED,
   type Directory,
   type Location,
   type Member,
@@ -22,14 +19,9 @@ import { archiveError, archiveFaultOf } from './faults.js';
 import { DEFAULT_ARCHIVE_LIMITS, type ArchiveLimits } from './limits.js';
 import { sharedMemberPool, type MemberPool } from './member-pool.js';
 import type { Piece, PieceFacts } from './member-thread.js';
+import { DESCRIPTOR_BYTES, hasSoundDescriptor, isReadable, readMember } from './member.js';
 import { shown } from './names.js';
-import {
-  fileReader,
-  readExactly,
-  WindowReader,
-  type ByteRange,
-  type ByteReader,
-} from './reader.js';
+import { fileReader, WindowReader, type ByteRange, type ByteReader } from './reader.js';
 import { isManifestName, readSafeManifest, type DataObject } from './safe-manifest.js';
 import { XmlFault } from './xml.js';
 
@@ -39,8 +31,6 @@ const BATCH_BYTES = 64 * 1024 * 1024;
 /** Headers that lie this close are read many at a time. */
 const DENSE_BYTES = 8 * 1024;
 const WINDOW_BYTES = 256 * 1024;
-/** A descriptor with its signature and wide sizes. */
-const DESCRIPTOR_BYTES = 24;
 /** Enough to see whether there is one. */
 const DIRECTORY_PROBE_BYTES = 4096;
 /** Ranges closer than this are one: a request costs more than the bytes between. */
@@ -338,17 +328,9 @@ class Check {
       return `it has ${found.bytes} bytes, the directory says ${member.bytes}`;
     if (found.crc32 !== member.crc32)
       return `its CRC-32 is ${hex(found.crc32)}, the directory says ${hex(member.crc32)}`;
-    if (location.hasDescriptor && !(await this.#hasSoundDescriptor(member, location)))
+    if (location.hasDescriptor && !(await hasSoundDescriptor(this.#reader, member, location.data)))
       return 'what is said behind its data contradicts the directory';
     return null;
-  }
-
-  /** It comes with or without a signature, its sizes in four or eight bytes. @see APPNOTE.TXT §4.3.9 */
-  async #hasSoundDescriptor(member: Member, { data }: Location): Promise<boolean> {
-    const start = data.start + data.bytes;
-    const bytes = Math.min(DESCRIPTOR_BYTES, member.limit - start);
-    const found = await readExactly(this.#reader, { start, bytes });
-    return descriptors(member).some((form) => found.subarray(0, form.length).equals(form));
   }
 
   #damage(member: Member, location: Location | null): void {
@@ -364,38 +346,6 @@ class Check {
   #doubtDirectory(): void {
     const { start } = this.#directory.range;
     this.#damaged.push({ start, bytes: this.#reader.bytes - start });
-  }
-}
-
-/**
- * One member's bytes, unpacked, in memory; null where they are not what the directory says. For small members alone.
- * @throws what `reader` throws
- */
-export async function readMember(reader: ByteReader, member: Member): Promise<Buffer | null> {
-  if (!isReadable(member)) return null;
-  let location: Location;
-  try {
-    location = await inspect(reader, member);
-  } catch (error) {
-    if (archiveFaultOf(error) === null) throw error;
-    return null;
-  }
-  const packed = await readExactly(reader, location.data);
-  const bytes = await unpacked(packed, member);
-  return bytes?.length === member.bytes && crc32(bytes) === member.crc32 ? bytes : null;
-}
-
-function isReadable({ method, isEncrypted }: Member): boolean {
-  return !isEncrypted && (method === STORED || method === DEFLATED);
-}
-
-async function unpacked(packed: Buffer, { method, bytes }: Member): Promise<Buffer | null> {
-  if (method === STORED) return packed;
-  if (packed.length === 0) return packed;
-  try {
-    return await promisify(inflateRaw)(packed, { maxOutputLength: Math.max(1, bytes) });
-  } catch {
-    return null;
   }
 }
 
@@ -417,23 +367,6 @@ function* batches(members: readonly Member[]): Generator<Member[]> {
     bytes = 0;
   }
   if (batch.length > 0) yield batch;
-}
-
-function descriptors({ crc32: crc, compressedBytes, bytes }: Member): Buffer[] {
-  const narrow = Buffer.alloc(12);
-  narrow.writeUInt32LE(crc, 0);
-  narrow.writeUInt32LE(compressedBytes >>> 0, 4);
-  narrow.writeUInt32LE(bytes >>> 0, 8);
-  const wide = Buffer.alloc(20);
-  wide.writeUInt32LE(crc, 0);
-  wide.writeBigUInt64LE(BigInt(compressedBytes), 4);
-  wide.writeBigUInt64LE(BigInt(bytes), 12);
-  const signature = Buffer.from('PK\x07\x08', 'latin1');
-  const isNarrow = compressedBytes <= 0xffff_ffff && bytes <= 0xffff_ffff;
-  return [wide, ...(isNarrow ? [narrow] : [])].flatMap((form) => [
-    Buffer.concat([signature, form]),
-    form,
-  ]);
 }
 
 /** In order, and one where they touch or nearly do. */

@@ -123,7 +123,11 @@ class Lane {
     const source = `
       const { parentPort } = require('node:worker_threads');
       (${memberThread.toString()})(parentPort, require);`;
-    const worker = new Worker(source, { eval: true });
+    // What is unpacked is garbage at once: swept often, it stays small.
+    const worker = new Worker(source, {
+      eval: true,
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    });
     worker.on('message', (answer: PiecesAnswer) => {
       this.#finish(answer);
       this.next();

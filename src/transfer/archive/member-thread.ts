@@ -69,7 +69,7 @@ export function memberThread(
     mostBytes: number,
     take: (bytes: Buffer) => void,
   ): Promise<string | null> => {
-    const engine = zlib.createInflateRaw({ chunkSize: 128 * 1024 });
+    const engine = zlib.createInflateRaw({ chunkSize: 64 * 1024 });
     let bytes = 0;
     const ended = new Promise<string | null>((resolve) => {
       engine.on('data', (chunk: Buffer) => {

@@ -309,6 +309,18 @@ describe('F061 a .zip that is none', () => {
       expect(levelOf(await judged(bytes, { name: 'product.SAFE' }))).toBe('length');
     },
   );
+  it.each([
+    ['PK\x07\x08PK\x03\x04', 'application/zip'],
+    ['PK00PK\x03\x04', 'application/zip'],
+    ['BZh9', 'application/x-bzip2'],
+    ['\xfd7zXZ\0', 'application/x-xz'],
+    ['\x28\xb5\x2f\xfd', 'application/zstd'],
+    ['7z\xbc\xaf\x27\x1c', 'application/x-7z-compressed'],
+    ['GRIB\0\0\0\x02', 'application/x-grib'],
+    ['<?xml version="1.0"?><!-- a --><!-- b --><html lang="en">', 'text/html'],
+    ['<?xml version="1.0"?><!-- <html> --><EOF>', 'application/xml'],
+    ['<body>', 'text/html'],
+  ])('%j is %s', (text, type) => expect(mediaTypeOf(Buffer.from(text, 'latin1'))).toBe(type));
   it('noise that may go on is not given up', async () => {
     const change = { ...named, isTotalKnown: false };
     expect(await judged(band, change)).toMatchObject({ kind: 'incomplete' });

@@ -5,6 +5,8 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createCatalogue } from '../../../src/sandbox/catalogue/catalogue.js';
+import { createContentStore } from '../../../src/sandbox/content/content-store.js';
 import {
   checkArchive,
   listArchive,
@@ -338,6 +340,29 @@ describe.skipIf(!hasShared)('real manifests', () => {
     );
     expect(await check(zip)).toMatchObject({ findings: [], unread: 0, manifest: null, members: 6 });
   });
+});
+
+describe('the sandbox serves what the real services do', () => {
+  const catalogue = createCatalogue({ seed: 1, products: 400, scale: 0.0002 });
+  const store = createContentStore(1);
+  it.each(['safe-s2-l2a', 'safe-s2-l1c', 'safe-s1', 'sen3'])(
+    'a product of the form %s is proven by its manifest, and a byte changed in it is found',
+    async (form) => {
+      const product = catalogue.products.find((one) => one.form === form);
+      if (!product) throw new Error(`the sandbox has no ${form}`);
+      const { source } = await store.open(product);
+      const zip = Buffer.alloc(source.sizeBytes);
+      source.read(0, zip);
+      const sound = await check(zip);
+      expect(sound.findings).toEqual([]);
+      expect(sound.manifest?.proven).toBe(sound.members - 1);
+      const at = Math.floor(zip.length / 2);
+      zip[at] = (zip[at] ?? 0) ^ 1;
+      const damaged = await check(zip);
+      expect(damaged.findings).toMatchObject([{ kind: 'crc' }]);
+      expect(damaged.damaged).toHaveLength(1);
+    },
+  );
 });
 
 function scene(folder: string, paths: string[]): Buffer {
