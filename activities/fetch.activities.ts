@@ -1,21 +1,24 @@
 /**
- * Fetching one product: reuse what is held, else transfer, verify, publish. One activity, because each step is a round
- * trip. A repeat is harmless at every point: the partial's journal knows which bytes are durable, what is held is
+ * Fetching one product: reuse what is held, else transfer, verify, publish; single files of it in fetch-files.ts. One
+ * activity, because each step is a round trip. A repeat is harmless at every point: the partial's journal knows which bytes are durable, what is held is
  * recorded before it gets its final name, and publishing the same bytes twice is success.
  */
 import { Context } from '@temporalio/activity';
 import type { ArtifactStore } from '../src/artifacts/artifact-store.js';
+import { knownPaths } from '../src/artifacts/held-files.js';
 import { toArtifact } from '../src/artifacts/artifact.js';
 import { ServiceError } from '../src/jobs/error-codes.js';
-import { transferKey } from '../src/jobs/ids.js';
+import { isSelective, selectPaths, type AssetSelection } from '../src/jobs/asset-patterns.js';
+import { fileKey, transferKey } from '../src/jobs/ids.js';
 import { productListSchema, type Artifact, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import { providerOf } from '../src/providers/registry.js';
-import type { TransferNote } from '../src/transfer/transfer.js';
 import type { DownloadResult } from '../workflows/download.workflow.js';
-import type { TransferNoteMessage } from '../workflows/messages.js';
 import type { ActivityDependencies } from './index.js';
 import { activity } from './activity.js';
+import { fetchFiles } from './fetch-files.js';
+import { governTransfer } from './governed-transfer.js';
+import { createNoter, createProgressReporter } from './transfer-report.js';
 
 export interface FetchInput {
   job_id: string;
@@ -23,26 +26,25 @@ export interface FetchInput {
   product_id: string;
   record: string;
   if_exists: SearchDownloadRequest['if_exists'];
+  /** Only these files of it; missing = the product as delivered. */
+  assets?: AssetSelection | undefined;
   /** Of the download workflow: marks what it stores. */
   run_id: string;
 }
 
-const PROGRESS_MS = 500;
-/** Notes of one try that reach the job's story: a provider that cuts every second must not flood the history. */
-const NOTES_A_TRY = 10;
+export type DiscardInput = Pick<FetchInput, 'provider' | 'product_id' | 'assets'>;
 
-export function createFetchActivities({
-  providers,
-  store,
-  mirror,
-  transfer,
-  stopping,
-}: ActivityDependencies) {
+export function createFetchActivities(dependencies: ActivityDependencies) {
+  const { providers, store, mirror, digests, stopping } = dependencies;
   return {
     async fetchProduct(input: FetchInput): Promise<DownloadResult> {
       return await activity(async () => {
         const product = await readProduct(store, input);
         const signal = AbortSignal.any([Context.current().cancellationSignal, stopping]);
+        if (isSelective(input.assets)) {
+          const found = await fetchSome(input, product, input.assets, signal);
+          if (found !== null) return found;
+        }
         const held = await lookAtHeld(store, product, input, signal);
         if (held === 'absent' || held === 'damaged')
           return { ...(await fetch(input, product, signal)), damaged_before: held === 'damaged' };
@@ -51,10 +53,33 @@ export function createFetchActivities({
     },
 
     /** Harmless when there is nothing to drop. */
-    async discardPartial(input: { provider: string; product_id: string }): Promise<void> {
-      await activity(() => store.discard(transferKey(input.provider, input.product_id)));
+    async discardPartial({ provider, product_id, assets }: DiscardInput): Promise<void> {
+      await activity(async () => {
+        if (!isSelective(assets)) return await store.discard(transferKey(provider, product_id));
+        const paths = await knownPaths(store, provider, product_id);
+        // Of a product that is one file by itself nothing is known: it is fetched as a whole.
+        if (paths.length === 0) await store.discard(transferKey(provider, product_id));
+        for (const path of selectPaths(assets, paths))
+          await store.discard(fileKey(provider, product_id, path));
+      });
     },
   };
+
+  async function fetchSome(
+    input: FetchInput,
+    product: Product,
+    assets: AssetSelection,
+    signal: AbortSignal,
+  ): Promise<DownloadResult | null> {
+    const noter = createNoter(input, product.name);
+    const provider = providerOf(providers, input.provider);
+    const report = createProgressReporter(mirror, input);
+    const transfer = governTransfer(dependencies, input.provider);
+    const tools = { store, provider, transfer, digests, signal, report, noter };
+    const result = await fetchFiles(input, product, assets, tools);
+    await noter.settled();
+    return result;
+  }
 
   async function fetch(
     input: FetchInput,
@@ -63,14 +88,16 @@ export function createFetchActivities({
   ): Promise<Omit<DownloadResult, 'damaged_before'>> {
     const source = providerOf(providers, input.provider).source(product);
     const key = transferKey(input.provider, input.product_id);
-    const noter = createNoter(input, product);
+    const noter = createNoter(input, product.name);
+    const transfer = governTransfer(dependencies, input.provider);
     const verified = await transfer(
       { ...source, key },
       {
         directory: store.partialDirectory(key),
         signal,
         onProgress: createProgressReporter(mirror, input),
-        onNote: noter.note,
+        digests: [...digests],
+        onNote: (note) => noter.note(note),
       },
     );
     await noter.settled();
@@ -87,7 +114,7 @@ export function createFetchActivities({
       stored_by: input.run_id,
     });
     // What stands there under this product's own name is damaged or older: reuse would have taken it otherwise.
-    await store.publish(verified, artifact.path, key, { replace: true });
+    await store.publish(verified, artifact.path, key, { replace: true, signal });
     return {
       outcome: 'completed',
       artifacts: [artifact],
@@ -143,65 +170,6 @@ function contradicts(artifacts: readonly Artifact[], { checksums }: Product): bo
       ),
     ),
   );
-}
-
-/** Progress goes straight to the mirror, at most twice a second, one report at a time; a lost report is no loss. */
-function createProgressReporter(mirror: ActivityDependencies['mirror'], input: FetchInput) {
-  let busy = false;
-  let lastMs = 0;
-  return ({
-    bytes,
-    bytesTotal,
-    bytesPerSecond,
-  }: {
-    bytes: number;
-    bytesTotal: number | null;
-    bytesPerSecond: number;
-  }): void => {
-    const nowMs = Date.now();
-    if (busy || nowMs - lastMs < PROGRESS_MS) return;
-    busy = true;
-    lastMs = nowMs;
-    void mirror
-      .reportProgress(input.job_id, {
-        product_id: input.product_id,
-        bytes,
-        bytes_total: bytesTotal,
-        speed_bytes_per_second: bytesPerSecond,
-        at: new Date(nowMs).toISOString(),
-      })
-      .catch(() => undefined)
-      .finally(() => (busy = false));
-  };
-}
-
-/** Notes go to the job's workflow, which numbers them. */
-function createNoter(input: FetchInput, product: Product) {
-  const { client, log } = Context.current();
-  const sending: Promise<void>[] = [];
-  return {
-    note(note: TransferNote): void {
-      if (sending.length >= NOTES_A_TRY) return;
-      const { type, ...facts } = note;
-      const message: TransferNoteMessage = {
-        product_id: input.product_id,
-        type: type === 'retried' ? 'transfer.retried' : 'transfer.resumed',
-        data: { product_id: input.product_id, name: product.name, ...facts },
-        waiting: null,
-      };
-      sending.push(
-        client.workflow
-          .getHandle(input.job_id)
-          .signal('transferNote', message)
-          .catch((error: unknown) => {
-            log.debug('note not delivered', { error: String(error) });
-          }),
-      );
-    },
-    settled: async (): Promise<void> => {
-      await Promise.all(sending);
-    },
-  };
 }
 
 function sumBytes(artifacts: readonly Artifact[]): number {

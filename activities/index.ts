@@ -1,7 +1,9 @@
 /** What workflows may ask for, as one object made from its dependencies. One file for each area. */
 import type { ArtifactStore } from '../src/artifacts/artifact-store.js';
+import type { ChecksumAlgorithm } from '../src/jobs/product.js';
 import type { Mirror } from '../src/mirror/mirror.js';
 import type { Provider } from '../src/providers/provider.js';
+import type { Bandwidth } from '../src/transfer/bandwidth.js';
 import type { Transfer } from '../src/transfer/transfer.js';
 import { createFetchActivities } from './fetch.activities.js';
 import { createRecordActivities } from './record.activities.js';
@@ -13,6 +15,10 @@ export interface ActivityDependencies {
   /** Only written to here: nothing decides from it. */
   mirror: Pick<Mirror, 'apply' | 'reportProgress'>;
   transfer: Transfer;
+  /** A new transfer's share of what may be fetched from this provider. */
+  bandwidth: (provider: string) => Bandwidth;
+  /** Digests that every stored file is to have, besides the one that is verified. */
+  digests: readonly ChecksumAlgorithm[];
   /** Aborts when this worker is told to stop: transfers flush, let go and are taken up elsewhere. */
   stopping: AbortSignal;
 }

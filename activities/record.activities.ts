@@ -100,11 +100,12 @@ async function writeManifest(
   const entries = new Map<string, ManifestEntry>();
   const add = ({ type, data }: JobEvent): void => {
     if (type !== 'product.completed' && type !== 'product.reused') return;
-    const { product_id, artifacts } = productStoredDataSchema.parse(data);
+    const { product_id, artifacts, selection } = productStoredDataSchema.parse(data);
     entries.set(product_id, {
       product: products.get(product_id)!,
       artifacts,
       reused: type === 'product.reused',
+      selection,
     });
   };
   for await (const { events } of readStory(store, job_id)) events.forEach(add);

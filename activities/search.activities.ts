@@ -5,9 +5,10 @@
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
 import { parseAoi } from '../src/geo/parse-aoi.js';
+import { isSelective } from '../src/jobs/asset-patterns.js';
 import { isServiceError } from '../src/jobs/error-codes.js';
 import { planChunkRecord, searchPageRecord } from '../src/jobs/ids.js';
-import { planProducts } from '../src/jobs/plan.js';
+import { planProducts, type PlanLimit } from '../src/jobs/plan.js';
 import { productListSchema, type Product } from '../src/jobs/product.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import {
@@ -43,6 +44,8 @@ export interface PlanSummary {
   products: number;
   repeats: number;
   leftOut: number;
+  /** Missing in histories from before it was told. */
+  limitedBy?: PlanLimit | null;
   bytesTotal: number | null;
   chunks: number;
 }
@@ -63,6 +66,9 @@ export interface PlannedProduct {
   bytes: number | null;
 }
 
+/** Products in a chunk, at the most, where single files of each are fetched. */
+const SELECTIVE_CHUNK = 20;
+
 export function createSearchActivities({
   providers,
   store,
@@ -82,16 +88,19 @@ export function createSearchActivities({
     for (let index = 0; index <= page; index++)
       found.push(...(await readProducts(searchPageRecord(job_id, index))));
     const plan = planProducts(found, request);
-    const chunks = Math.ceil(plan.products.length / chunkSize);
+    // Results that name many files fill a run's history sooner.
+    const size = isSelective(request.assets) ? Math.min(chunkSize, SELECTIVE_CHUNK) : chunkSize;
+    const chunks = Math.ceil(plan.products.length / size);
     for (let chunk = 0; chunk < chunks; chunk++)
       await store.putRecord(planChunkRecord(job_id, chunk), {
-        products: plan.products.slice(chunk * chunkSize, (chunk + 1) * chunkSize),
+        products: plan.products.slice(chunk * size, (chunk + 1) * size),
       });
     return {
       total: found.length - plan.repeats,
       products: plan.products.length,
       repeats: plan.repeats,
       leftOut: plan.leftOut,
+      limitedBy: plan.limitedBy,
       bytesTotal: plan.bytesTotal,
       chunks,
     };

@@ -5,6 +5,8 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { assertTimeZone, parseBandwidth } from './transfer/bandwidth-table.js';
+import { checksumAlgorithms, type ChecksumAlgorithm } from './jobs/product.js';
 
 const flag = z
   .enum(['true', 'false', '1', '0', 'yes', 'no'])
@@ -57,6 +59,71 @@ const providerLimits = z.string().transform((value, context) => {
   return limits;
 });
 
+const digestNames = z.string().transform((value, context) => {
+  const names = value
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
+  for (const name of names)
+    if (!(checksumAlgorithms as readonly string[]).includes(name))
+      context.addIssue({
+        code: 'custom',
+        message: `Not a digest: "${name}" (there are ${checksumAlgorithms.join(', ')})`,
+      });
+  return [...new Set(names)] as ChecksumAlgorithm[];
+});
+
+/** Adds an issue with the words of what `check` throws. */
+function says(check: () => unknown, context: z.RefinementCtx, prefix = ''): void {
+  try {
+    check();
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: prefix + (error as Error).message });
+  }
+}
+
+const bandwidth = z
+  .string()
+  .superRefine((value, context) => says(() => parseBandwidth(value, 'UTC'), context));
+
+/** `copernicus=20M,usgs=Mon-08:00,2M Mon-18:00,off`: a comma before a name and `=` begins the next one. */
+const providerBandwidth = z.string().transform((value, context) => {
+  const limits: Record<string, string> = {};
+  for (const part of value.split(/,(?=\s*[a-z][a-z0-9-]*=)/)) {
+    const match = /^\s*([a-z][a-z0-9-]*)=(.*)$/.exec(part);
+    if (!match || match[1] === 'all') {
+      context.addIssue({
+        code: 'custom',
+        message: `Not provider=limit: "${part.trim()}" (example: copernicus=20M)`,
+      });
+      return z.NEVER;
+    }
+    const [, name = '', text = ''] = match;
+    says(() => parseBandwidth(text, 'UTC'), context, `${name}: `);
+    limits[name] = text.trim();
+  }
+  return limits;
+});
+
+const timeZone = z
+  .string()
+  .superRefine((value, context) => says(() => assertTimeZone(value), context));
+
+/** What was given may hold a key, and is not repeated. */
+const destination = z.string().transform((value, context) => {
+  const match =
+    /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*)\/?$/.exec(
+      value,
+    );
+  if (match) return { bucket: match[1]!, prefix: match[2]!.slice(1) };
+  context.addIssue({
+    code: 'custom',
+    message: 'Not s3://bucket or s3://bucket/prefix (letters, digits, dots, dashes)',
+  });
+  return z.NEVER;
+});
+
 /** One entry a variable: how it is checked, and its default. `''` in the environment means "not set". */
 export const variables = {
   NIMBUS_API_HOST: text.default('127.0.0.1'),
@@ -80,8 +147,22 @@ export const variables = {
     .default('nimbus'),
   NIMBUS_DB_PATH: text.optional(),
   NIMBUS_DATA_DIR: text.default('./data'),
+  NIMBUS_DISK_MARGIN_MB: number('a number of MiB, 0 or more', (value) => value >= 0).optional(),
+  NIMBUS_DESTINATION: destination.optional(),
+  NIMBUS_S3_ENDPOINT: url
+    .refine((value) => new URL(value).origin === value, 'Not the root of a server, without a login')
+    .optional(),
+  NIMBUS_S3_REGION: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/, 'Small letters, digits and dashes only')
+    .optional(),
+  NIMBUS_S3_FORCE_PATH_STYLE: flag.optional(),
   NIMBUS_MAX_JOBS: whole(1, 64).default(4),
   NIMBUS_PROVIDER_LIMITS: providerLimits.default({ copernicus: 4 }),
+  NIMBUS_BANDWIDTH: bandwidth.optional(),
+  NIMBUS_PROVIDER_BANDWIDTH: providerBandwidth.default({}),
+  NIMBUS_TIME_ZONE: timeZone.optional(),
+  NIMBUS_KEEP_DIGESTS: digestNames.default([]),
   NIMBUS_STALE_JOB_SECONDS: number(
     'a number of seconds from 5 to 3600',
     (value) => value >= 5 && value <= 3600,
@@ -130,7 +211,24 @@ export interface Config {
   mirror:
     { backend: 'mongodb'; uri: string; database: string } | { backend: 'sqlite'; path: string };
   dataDir: string;
-  worker: { maxTransfers: number; staleSeconds: number; providerLimits: Record<string, number> };
+  /** A bucket that final files and records go to; null = the data directory. */
+  destination: {
+    bucket: string;
+    prefix: string;
+    endpoint: string | null;
+    region: string | null;
+    forcePathStyle: boolean;
+  } | null;
+  /** Of the data directory's disk, that no transfer is promised; null = 2 % of it, at most 1 GiB. */
+  diskMarginBytes: number | null;
+  /** Texts as `parseBandwidth` reads them; `all` is the line that everything goes through, the others are providers'. */
+  bandwidth: { limits: Record<string, string>; timeZone: string };
+  worker: {
+    maxTransfers: number;
+    staleSeconds: number;
+    providerLimits: Record<string, number>;
+    keepDigests: ChecksumAlgorithm[];
+  };
   copernicus: {
     baseUrl: string;
     downloadUrl: string;
@@ -192,10 +290,31 @@ export function readConfig(environment: Record<string, string | undefined> = pro
           }
         : { backend: 'sqlite', path: resolve(env.NIMBUS_DB_PATH ?? `${dataDir}/nimbus.db`) },
     dataDir,
+    destination:
+      env.NIMBUS_DESTINATION === undefined
+        ? null
+        : {
+            ...env.NIMBUS_DESTINATION,
+            endpoint: env.NIMBUS_S3_ENDPOINT ?? null,
+            region: env.NIMBUS_S3_REGION ?? null,
+            forcePathStyle: env.NIMBUS_S3_FORCE_PATH_STYLE ?? env.NIMBUS_S3_ENDPOINT !== undefined,
+          },
+    diskMarginBytes:
+      env.NIMBUS_DISK_MARGIN_MB === undefined
+        ? null
+        : Math.round(env.NIMBUS_DISK_MARGIN_MB * 1024 * 1024),
+    bandwidth: {
+      limits: {
+        ...(env.NIMBUS_BANDWIDTH === undefined ? {} : { all: env.NIMBUS_BANDWIDTH }),
+        ...env.NIMBUS_PROVIDER_BANDWIDTH,
+      },
+      timeZone: env.NIMBUS_TIME_ZONE ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
+    },
     worker: {
       maxTransfers: env.NIMBUS_MAX_JOBS,
       staleSeconds: env.NIMBUS_STALE_JOB_SECONDS,
       providerLimits: { copernicus: 4, ...env.NIMBUS_PROVIDER_LIMITS },
+      keepDigests: env.NIMBUS_KEEP_DIGESTS,
     },
     copernicus: {
       baseUrl: env.NIMBUS_COPERNICUS_BASE_URL,
@@ -216,6 +335,10 @@ export function readConfig(environment: Record<string, string | undefined> = pro
       ...(env.NIMBUS_QUEUE_POLL_SECONDS === undefined
         ? []
         : ['NIMBUS_QUEUE_POLL_SECONDS is not used: the engine pushes work to the workers']),
+      ...Object.keys(given)
+        .filter((name) => name.startsWith('NIMBUS_S3_') && name in variables)
+        .filter(() => env.NIMBUS_DESTINATION === undefined)
+        .map((name) => `${name} is not used without NIMBUS_DESTINATION`),
       ...Object.keys(given)
         .filter((name) => name.startsWith('NIMBUS_') && !(name in variables))
         .map((name) => `${name} is not a variable of Nimbus: is it mistyped?`),

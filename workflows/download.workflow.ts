@@ -1,6 +1,6 @@
 /**
  * One product being fetched. Its id follows from provider and product, so that two jobs never fetch one product twice at
- * once: a second job follows this workflow and then finds the product held.
+ * once, whatever each wants of it: a second job follows this workflow, then runs its own, and finds held what the first fetched.
  *
  * Fails with the error's code as type; cancelled, it leaves no unfinished bytes behind.
  */
@@ -11,6 +11,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { AssetSelection } from '../src/jobs/asset-patterns.js';
 import type { SearchDownloadRequest } from '../src/jobs/request.js';
 import type { Artifact } from '../src/jobs/product.js';
 import {
@@ -30,6 +31,8 @@ export interface DownloadInput {
   /** Record that holds the product as the catalogue described it. */
   record: string;
   if_exists: SearchDownloadRequest['if_exists'];
+  /** Only these files of it; missing = the product as delivered. */
+  assets?: AssetSelection | undefined;
   timing: TransferTiming;
   patience: Patience;
 }
@@ -41,6 +44,8 @@ export interface DownloadResult {
   bytes_fetched: number;
   /** A held file was there, was not what it should be, and was replaced. */
   damaged_before: boolean;
+  /** Of a product of which single files were selected: how many of how many. */
+  selection?: { files: number; of: number };
 }
 
 export async function download(input: DownloadInput): Promise<DownloadResult> {
@@ -57,6 +62,7 @@ export async function download(input: DownloadInput): Promise<DownloadResult> {
           product_id: input.product_id,
           record: input.record,
           if_exists: input.if_exists,
+          ...(input.assets === undefined ? {} : { assets: input.assets }),
           run_id: workflowInfo().firstExecutionRunId,
         }),
       (wait) => tellJob(input, wait),
@@ -65,7 +71,11 @@ export async function download(input: DownloadInput): Promise<DownloadResult> {
     // A job that follows goes on from the bytes that are there.
     if (isCancellation(error) && followers.size === 0)
       await CancellationScope.nonCancellable(() =>
-        discardPartial({ provider: input.provider, product_id: input.product_id }),
+        discardPartial({
+          provider: input.provider,
+          product_id: input.product_id,
+          ...(input.assets === undefined ? {} : { assets: input.assets }),
+        }),
       );
     throw error;
   } finally {

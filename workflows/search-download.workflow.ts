@@ -12,6 +12,7 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   log,
+  patched,
   setHandler,
   upsertSearchAttributes,
   workflowInfo,
@@ -19,6 +20,8 @@ import {
   ChildWorkflowCancellationType,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { isSelective } from '../src/jobs/asset-patterns.js';
+import { announcedBytes } from '../src/jobs/plan.js';
 import { downloadWorkflowId, manifestPath } from '../src/jobs/ids.js';
 import type { JobHeader, JobSnapshot, JobState, Waiting } from '../src/jobs/job.js';
 import { initialSnapshot } from '../src/jobs/snapshot.js';
@@ -77,6 +80,8 @@ interface Progress {
     | { name: 'fetch'; chunk: number; chunks: number };
   /** The first product that failed: the cause shown when all did. */
   firstProblem: Problem | null;
+  /** Set once no further product is begun. */
+  limitedBy?: 'max_bytes';
 }
 
 export interface SearchDownloadInput {
@@ -97,6 +102,8 @@ class SearchDownload {
   private progress: Progress;
   private readonly endedElsewhere = new Set<string>();
   private readonly followed = new Set<string>();
+  /** Products under way, with their sizes as announced. */
+  private readonly underWay = new Map<string, number | null>();
 
   constructor(private readonly input: SearchDownloadInput) {
     this.header = input.header;
@@ -193,6 +200,7 @@ class SearchDownload {
         total: plan.total,
         products: plan.products,
         left_out: plan.leftOut,
+        limited_by: plan.limitedBy ?? null,
         repeats: plan.repeats,
         bytes_total: plan.bytesTotal,
         pages,
@@ -213,6 +221,7 @@ class SearchDownload {
     for (;;) {
       const phase = this.progress.phase;
       if (phase.name !== 'fetch' || phase.chunk >= phase.chunks) return;
+      if (this.progress.limitedBy !== undefined) return;
       const { record, products } = await readChunk({
         job_id: this.header.job_id,
         chunk: phase.chunk,
@@ -236,7 +245,7 @@ class SearchDownload {
           product = queue.shift()
         ) {
           try {
-            await this.fetchProduct(record, product);
+            if (await this.isWithinLimits(product)) await this.fetchProduct(record, product);
           } catch (error) {
             if (stoppedBy === null && !isCancellation(error)) {
               stoppedBy = error;
@@ -253,12 +262,36 @@ class SearchDownload {
     });
   }
 
+  /**
+   * The plan has counted what was announced. What was not counts here: by the mean of the products that are done, and until
+   * there is one, one at a time. Says no for good.
+   */
+  private async isWithinLimits(product: PlannedProduct): Promise<boolean> {
+    const { max_bytes } = this.header.request;
+    if (max_bytes === undefined || !patched('2026-11-max-bytes')) return true;
+    const bytes = announcedBytes(product, this.header.request);
+    const mayBegin = (): boolean =>
+      this.snapshot.products_done > 0 || ![...this.underWay.values()].includes(null);
+    while (bytes === null && !mayBegin()) await condition(mayBegin);
+    const { products_done, bytes_done } = this.snapshot;
+    const mean = products_done === 0 ? 0 : bytes_done / products_done;
+    const taken = [...this.underWay.values()].reduce<number>(
+      (sum, size) => sum + (size ?? mean),
+      bytes_done,
+    );
+    if (taken >= max_bytes || taken + (bytes ?? mean) > max_bytes)
+      this.progress.limitedBy = 'max_bytes';
+    if (this.progress.limitedBy !== undefined) return false;
+    this.underWay.set(product.id, bytes);
+    return true;
+  }
+
   /** @throws only on cancellation, or when the job stops at its first failure */
   private async fetchProduct(record: string, product: PlannedProduct): Promise<void> {
     const facts = { product_id: product.id, name: product.name };
     this.recorder.tell(
       'product.started',
-      { ...facts, bytes: product.bytes },
+      { ...facts, bytes: isSelective(this.header.request.assets) ? null : product.bytes },
       { in_flight: [...this.snapshot.in_flight, product.id] },
     );
     try {
@@ -271,6 +304,7 @@ class SearchDownload {
           artifacts: result.artifacts,
           bytes_fetched: result.bytes_fetched,
           ...(result.damaged_before ? { damaged_before: true } : {}),
+          ...(result.selection === undefined ? {} : { selection: result.selection }),
         },
         {
           in_flight: this.without(product.id),
@@ -282,6 +316,8 @@ class SearchDownload {
     } catch (error) {
       if (isCancellation(error)) throw error;
       this.failProduct(facts, readFailure(error));
+    } finally {
+      this.underWay.delete(product.id);
     }
   }
 
@@ -309,7 +345,7 @@ class SearchDownload {
 
   /** Runs the product's own workflow; where another job is already at it, waits for that one and then finds the product held. */
   private async runDownload(record: string, product: PlannedProduct): Promise<DownloadResult> {
-    const { provider, if_exists } = this.header.request;
+    const { provider, if_exists, assets } = this.header.request;
     const workflowId = downloadWorkflowId(provider, product.id);
     const input: DownloadInput = {
       job_id: this.header.job_id,
@@ -318,6 +354,7 @@ class SearchDownload {
       product_name: product.name,
       record,
       if_exists,
+      ...(isSelective(assets) ? { assets } : {}),
       timing: {
         staleSeconds: this.options.staleSeconds,
         taskQueue: `${this.options.transferQueuePrefix}-${provider}`,
@@ -399,12 +436,26 @@ class SearchDownload {
     withManifest: boolean,
     facts: Record<string, unknown> = {},
   ): Promise<void> {
-    const { products_done, products_failed } = this.snapshot;
+    const { products_done, products_failed, products_total } = this.snapshot;
+    const { limitedBy } = this.progress;
+    const ended = products_done + products_failed;
+    const limit =
+      limitedBy === undefined
+        ? {}
+        : { limited_by: limitedBy, left_out: (products_total ?? ended) - ended };
     const manifest = withManifest ? manifestPath(this.header.job_id) : null;
     await this.recorder.tellLast(
       type,
-      { manifest, products_done, products_failed, ...facts, ...(error === null ? {} : { error }) },
       {
+        manifest,
+        products_done,
+        products_failed,
+        ...facts,
+        ...limit,
+        ...(error === null ? {} : { error }),
+      },
+      {
+        ...(limitedBy === undefined ? {} : { products_total: ended }),
         state,
         error,
         manifest,

@@ -45,7 +45,10 @@ export interface ApiDeps {
   mirror: Mirror;
   engine: JobEngine;
   providers: ReadonlyMap<string, Provider>;
-  store: Pick<ArtifactStore, 'resolve' | 'getHeld' | 'freeBytes'>;
+  store: Pick<
+    ArtifactStore,
+    'open' | 'addressOf' | 'pathOf' | 'ping' | 'getHeld' | 'getRecord' | 'freeBytes'
+  >;
   logger: Logger;
   version: string;
   settings: ApiSettings;

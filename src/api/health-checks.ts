@@ -9,7 +9,7 @@ export async function checkHealth(context: ApiContext): Promise<Health> {
   const [{ temporal, mirror }, data_dir] = await Promise.all([
     checkCore(context),
     check(context, 'Data directory', async () => {
-      const free = await context.store.freeBytes();
+      const [free] = await Promise.all([context.store.freeBytes(), context.store.ping()]);
       return free < LOW_DISK_BYTES ? `${Math.floor(free / 1024 ** 2)} MiB free` : null;
     }),
   ]);

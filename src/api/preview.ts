@@ -3,6 +3,8 @@
  * job's own plan, bounded in pages and time, so that a page of the user interface can wait for it.
  */
 import type { Aoi } from '../geo/aoi.js';
+import { areHeld, getHeldFiles } from '../artifacts/held-files.js';
+import { isSelective } from '../jobs/asset-patterns.js';
 import { ServiceError } from '../jobs/error-codes.js';
 import { planProducts } from '../jobs/plan.js';
 import type { Product } from '../jobs/product.js';
@@ -41,7 +43,7 @@ export async function previewSearch(
   const { products, bytesTotal, leftOut } = planProducts(found.products, request);
   const [diskFree, held] = await Promise.all([
     context.store.freeBytes(),
-    inOrder(products, STORE_WIDTH, async ({ provider: by, id }) => context.store.getHeld(by, id)),
+    inOrder(products, STORE_WIDTH, (product) => isHeld(context, request, product)),
   ]);
   // Where the search was cut short, only the provider knows how many there are; limits of the request still hold.
   const limited = leftOut > 0 || products.length === request.max_products;
@@ -50,7 +52,7 @@ export async function previewSearch(
   return {
     total: products.length + unseen,
     bytes_total: unseen > 0 ? null : bytesTotal,
-    already_held: held.filter(Boolean).length,
+    already_held: held.filter((one) => one).length,
     products: products.slice(0, MOST_LISTED).map(toListed),
     aoi: { repaired: (aoi?.repairs.length ?? 0) > 0, repairs: aoi?.repairs ?? [] },
     estimate: {
@@ -96,6 +98,17 @@ async function find(
       `No answer from ${provider.id} within ${budgetMs} ms`,
     );
   return found;
+}
+
+/** What the job would find held: the whole product, or all the files of it that are selected. */
+async function isHeld(
+  { store }: ApiContext,
+  { assets }: JobRequest,
+  product: Product,
+): Promise<boolean> {
+  if (!isSelective(assets)) return (await store.getHeld(product.provider, product.id)) !== null;
+  const held = await getHeldFiles(store, product);
+  return held !== null && areHeld(held, assets);
 }
 
 function seconds(provider: Provider, bytes: number): number | null {

@@ -1,10 +1,11 @@
 /**
  * Where files end up. A file under its final name is complete and verified; nothing else ever is. Paths are relative,
  * with forward slashes. Besides artifacts the store keeps small JSON records (search pages, plans, stories) under
- * `.nimbus/`, so that lists of products travel by reference. Adapter: local/ (an S3-compatible bucket comes later).
+ * `.nimbus/`, so that lists of products travel by reference. Adapters: local/, and s3/ for an S3-compatible bucket.
  *
  * Errors: StorageFull, StoreUnavailable, NotFound, Conflict (path taken by other bytes), InvalidInput (path outside).
  */
+import type { Readable } from 'node:stream';
 import type { Artifact } from '../jobs/product.js';
 import type { TransferResult } from '../transfer/transfer.js';
 
@@ -18,10 +19,30 @@ export interface HeldProduct {
   stored_by: string;
 }
 
+export interface StoredFile {
+  bytes: number;
+  /**
+   * Bytes [start, end), by default all; the stream holds nothing before it is read, and lets go when it is destroyed. It
+   * fails with a ServiceError, rather than go on with other bytes, where a bucket's file is replaced meanwhile.
+   */
+  read(range?: { start: number; end: number }): Readable;
+}
+
+export interface PublishOptions {
+  replace?: boolean;
+  /** Ends the call within moments; what has been sent is kept for a repeat. */
+  signal?: AbortSignal;
+}
+
 export interface ArtifactStore {
-  /** Creates what is missing; refuses a root that is a symlink or cannot be written. */
+  /**
+   * Creates what is missing; refuses a root that is a symlink or cannot be written, and a bucket that does not exist, may
+   * not be written or cannot keep these promises. A bucket out of reach is no reason to refuse: it may come back.
+   */
   prepare(): Promise<void>;
-  /** Absolute directory for the unfinished bytes of this key; on the same file system as the final names. */
+  /** Resolves when final files can be reached just now. */
+  ping(): Promise<void>;
+  /** Absolute local directory for the unfinished bytes of this key; a local store has it on the file system of its final names. */
   partialDirectory(key: string): string;
   /**
    * Moves a verified transfer to its final name, durably, and removes the partial directory. Repeatable: the same bytes
@@ -31,7 +52,7 @@ export interface ArtifactStore {
     transfer: TransferResult,
     finalPath: string,
     key: string,
-    options?: { replace?: boolean },
+    options?: PublishOptions,
   ): Promise<Artifact>;
   /** Drops the partial directory of this key. Harmless when there is none. */
   discard(key: string): Promise<void>;
@@ -54,10 +75,26 @@ export interface ArtifactStore {
     mediaType: string,
   ): Promise<{ bytes: number; sha256: string }>;
 
-  /** For serving: absolute path of a final file, or NotFound. Refuses anything outside the root, hidden, or a symlink. */
-  resolve(path: string): Promise<{ absolutePath: string; bytes: number }>;
+  /** A final file, or NotFound. Refuses anything outside the root, hidden, or a symlink. */
+  open(path: string): Promise<StoredFile>;
+  /** What people are told a final file is: its path, or in a bucket its `s3://` address. */
+  addressOf(path: string): string;
+  /** The path that a path or an address of this store names; null for an address elsewhere. Does not look whether it is there. */
+  pathOf(address: string): string | null;
+  /** Room for unfinished bytes. */
   freeBytes(): Promise<number>;
-  /** Removes unfinished bytes untouched for `olderThanMs` that `isOwned` (given what `partialDirectory` names) does not claim. */
+  /**
+   * Promises room for a transfer into `directory` (as `partialDirectory` names it) before its first byte, less what lies
+   * there already; null = size unknown, which promises nothing and wants only the margin free. Holds between transfers and
+   * processes on one disk, through crashes, until the directory goes or what it resolves with is called; a repeat replaces.
+   *
+   * @throws StorageFull with `details` {needed_bytes, free_bytes, reserved_bytes, margin_bytes}
+   */
+  reserve(directory: string, bytes: number | null): Promise<() => Promise<void>>;
+  /**
+   * Removes unfinished bytes untouched for `olderThanMs` that `isOwned` (given what `partialDirectory` names) does not
+   * claim: partial directories, temporary files, multipart uploads.
+   */
   sweep(
     olderThanMs: number,
     isOwned: (directory: string) => boolean | Promise<boolean>,

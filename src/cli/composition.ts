@@ -1,7 +1,8 @@
 /** Ports → adapters, as the configuration says. The only place beside tests where they are put together. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLocalStore, type LocalStore } from '../artifacts/local/local-store.js';
+import type { ArtifactStore } from '../artifacts/artifact-store.js';
+import { createLocalStore } from '../artifacts/local/local-store.js';
 import type { Config } from '../config.js';
 import { createMirror } from '../mirror/index.js';
 import type { Mirror } from '../mirror/mirror.js';
@@ -22,7 +23,17 @@ export const openMirror = (config: Config, logger?: Logger): Mirror =>
 /** Where a worker keeps what the mirror did not take. */
 export const spoolDirectory = (config: Config): string => join(config.dataDir, '.nimbus', 'spool');
 
-export const openStore = (config: Config): LocalStore => createLocalStore({ root: config.dataDir });
+/** The data directory, or the bucket that is the destination; the AWS SDK is loaded only for that. */
+export async function openStore(
+  config: Config,
+): Promise<ArtifactStore & { close: () => Promise<void> }> {
+  const { dataDir, destination, diskMarginBytes: marginBytes } = config;
+  if (destination === null) return createLocalStore({ root: dataDir, marginBytes });
+  // Which Node runs here is decided by our package.json: the SDK's advice for others would be in every log.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+  const { createS3Store } = await import('../artifacts/s3/s3-store.js');
+  return createS3Store({ ...destination, workDirectory: dataDir, marginBytes });
+}
 
 export function openProviders(config: Config): ReadonlyMap<string, Provider> {
   const connections = config.worker.providerLimits['copernicus'] ?? 4;

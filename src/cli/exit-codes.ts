@@ -19,7 +19,10 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_MEANINGS: [code: ExitCode, meaning: string][] = [
   [EXIT.ok, 'done'],
-  [EXIT.failed, 'a job failed or was cancelled, a file does not verify, a check of doctor failed'],
+  [
+    EXIT.failed,
+    'a job failed or was cancelled, a file was not got or does not verify, a check of doctor failed',
+  ],
   [EXIT.usage, 'the command line or the request cannot be understood'],
   [EXIT.dataError, 'a file that was given cannot be read as what it should be'],
   [EXIT.unavailable, 'something needed is not there: the API, Temporal, a port, a download'],

@@ -74,7 +74,10 @@ const groups: [title: string, commands: Record<string, Adder>][] = [
   ],
   [
     'Upkeep:',
-    { rebuild: full(async () => (await import('./commands/rebuild.command.js')).addRebuild) },
+    {
+      bandwidth: full(async () => (await import('./commands/bandwidth.command.js')).addBandwidth),
+      rebuild: full(async () => (await import('./commands/rebuild.command.js')).addRebuild),
+    },
   ],
 ];
 
@@ -132,6 +135,7 @@ Examples:
       --start 2025-01-01 --end 2025-01-03 --aoi 29SPT
   $ nimbus jobs list --state running
   $ nimbus verify data/jobs/<id>/manifest.json
+  $ nimbus get --sums MD5SUMS https://example.org/data/{a,b}.zip
 
 Exit codes:
 ${codes.join('\n')}

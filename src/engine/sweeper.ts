@@ -4,7 +4,8 @@
  */
 import type { Logger } from 'pino';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { fromDownloadWorkflowId, transferKey } from '../jobs/ids.js';
+import { knownPaths } from '../artifacts/held-files.js';
+import { fileKey, fromDownloadWorkflowId, transferKey } from '../jobs/ids.js';
 import { searchAttribute } from '../jobs/search-attributes.js';
 import { openClient, type TemporalSettings } from './connection.js';
 
@@ -42,8 +43,11 @@ async function ownedDirectories(
     const query = `${searchAttribute.jobType.name} = "download" AND ExecutionStatus = "Running"`;
     for await (const { workflowId } of client.workflow.list({ query })) {
       const product = fromDownloadWorkflowId(workflowId);
-      if (product !== null)
-        owned.add(store.partialDirectory(transferKey(product.provider, product.productId)));
+      if (product === null) continue;
+      const { provider, productId } = product;
+      owned.add(store.partialDirectory(transferKey(provider, productId)));
+      for (const path of await knownPaths(store, provider, productId))
+        owned.add(store.partialDirectory(fileKey(provider, productId, path)));
     }
     return owned;
   } finally {

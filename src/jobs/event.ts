@@ -55,6 +55,10 @@ export const productStoredDataSchema = z.object({
     .boolean()
     .optional()
     .describe('A held file was damaged and was replaced by this one'),
+  selection: z
+    .object({ files: z.number().int(), of: z.number().int() })
+    .optional()
+    .describe('Single files were selected: how many of how many'),
   bytes_fetched: z
     .number()
     .int()

@@ -9,6 +9,10 @@ export function downloadWorkflowId(provider: string, productId: string): string 
 export const transferKey = (provider: string, productId: string): string =>
   `${provider}/${productId}`;
 
+/** Pins journal and partial of a single file of a product; `path` inside the product. */
+export const fileKey = (provider: string, productId: string, path: string): string =>
+  `${transferKey(provider, productId)}#${path}`;
+
 export function fromDownloadWorkflowId(
   workflowId: string,
 ): { provider: string; productId: string } | null {

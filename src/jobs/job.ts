@@ -128,14 +128,14 @@ export function progressFigures(
   const speed = moving
     .filter((entry) => nowMs - Date.parse(entry.at) < LIVE_SPEED_MS)
     .reduce((sum, entry) => sum + entry.speed_bytes_per_second, 0);
-  const total = snapshot.bytes_total === null ? null : Math.max(snapshot.bytes_total, bytes);
-  const ended = snapshot.products_done + snapshot.products_failed;
+  const total =
+    snapshot.bytes_total === null
+      ? transferredTotal(snapshot, moving)
+      : Math.max(snapshot.bytes_total, bytes);
   const share =
-    total !== null && total > 0
-      ? bytes / total
-      : snapshot.products_total
-        ? ended / snapshot.products_total
-        : 0;
+    snapshot.bytes_total !== null && snapshot.bytes_total > 0
+      ? bytes / total!
+      : productShare(snapshot, moving);
   return {
     // 100 is said only once everything is verified.
     progress: snapshot.state === 'succeeded' ? 100 : Math.min(99, Math.floor(share * 100)),
@@ -147,6 +147,27 @@ export function progressFigures(
         ? Math.ceil((total - bytes) / speed)
         : null,
   };
+}
+
+/** Once every product has ended or says itself how large it is: what no catalogue had announced. */
+function transferredTotal(snapshot: JobSnapshot, moving: LiveProgress[]): number | null {
+  const known = moving.filter((entry) => entry.bytes_total !== null);
+  const ended = snapshot.products_done + snapshot.products_failed;
+  if (ended + known.length !== snapshot.products_total) return null;
+  return known.reduce(
+    (sum, entry) => sum + Math.max(entry.bytes_total!, entry.bytes),
+    snapshot.bytes_done,
+  );
+}
+
+/** By products, those under way in part: it never goes back when a size becomes known. */
+function productShare(snapshot: JobSnapshot, moving: LiveProgress[]): number {
+  if (!snapshot.products_total) return 0;
+  const parts = moving.map(({ bytes, bytes_total }) =>
+    bytes_total ? Math.min(1, bytes / bytes_total) : 0,
+  );
+  const ended = snapshot.products_done + snapshot.products_failed;
+  return parts.reduce((sum, part) => sum + part, ended) / snapshot.products_total;
 }
 
 /** Record → wire form. Pure; `workflowUrl` is where the Temporal Web UI shows the job. */

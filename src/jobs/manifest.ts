@@ -38,6 +38,8 @@ export interface ManifestEntry {
   product: Product;
   artifacts: Artifact[];
   reused: boolean;
+  /** Where single files were selected: how many of how many. */
+  selection?: { files: number; of: number } | undefined;
 }
 
 export interface ManifestAsset {
@@ -46,6 +48,8 @@ export interface ManifestAsset {
   roles: string[];
   'file:size': number;
   'file:checksum': string;
+  /** Where a single file lies inside its product. */
+  'file:local_path'?: string;
   'nimbus:level': string;
   'nimbus:checksums': Record<string, string>;
 }
@@ -67,11 +71,13 @@ export function buildManifest(
       retry_of: header.retry_of,
       request: header.request,
     },
-    features: entries.map((entry) => toItem(entry, up)),
+    features: entries.map((entry) => toItem(entry, up, header)),
   };
 }
 
-function toItem({ product, artifacts, reused }: ManifestEntry, up: string) {
+function toItem(entry: ManifestEntry, up: string, { request }: JobHeader) {
+  const { product, artifacts, reused, selection } = entry;
+  const names = assetNames(artifacts);
   return {
     type: 'Feature' as const,
     stac_version: '1.1.0',
@@ -90,15 +96,37 @@ function toItem({ product, artifacts, reused }: ManifestEntry, up: string) {
       'nimbus:reused': reused,
       'nimbus:announced': { bytes: product.bytes, checksums: product.checksums },
       'nimbus:lineage': product.lineage,
+      ...(selection === undefined
+        ? {}
+        : {
+            'nimbus:partial': selection.files < selection.of,
+            'nimbus:assets': { ...request.assets, ...selection },
+          }),
     },
     links: [],
     assets: Object.fromEntries(
-      artifacts.map((artifact) => [artifact.path.split('/').at(-1)!, toAsset(artifact, up)]),
+      artifacts.map((artifact, at) => [
+        names[at]!,
+        toAsset(artifact, up, selection === undefined ? null : insidePath(artifact)),
+      ]),
     ),
   };
 }
 
-function toAsset(artifact: Artifact, up: string): ManifestAsset {
+/** Below the folders of provider, collection and product: `X.SAFE/GRANULE/…`. */
+function insidePath({ path }: Artifact): string {
+  return path.split('/').slice(3).join('/');
+}
+
+/** Each file's own name, or its path inside the product where two have one name. */
+function assetNames(artifacts: readonly Artifact[]): string[] {
+  const names = artifacts.map(({ path }) => path.split('/').at(-1)!);
+  return names.map((name, at) =>
+    names.indexOf(name) === names.lastIndexOf(name) ? name : insidePath(artifacts[at]!),
+  );
+}
+
+function toAsset(artifact: Artifact, up: string, localPath: string | null): ManifestAsset {
   const { algorithm, value, level } = artifact.checksum;
   return {
     href: up + artifact.path,
@@ -106,6 +134,7 @@ function toAsset(artifact: Artifact, up: string): ManifestAsset {
     roles: ['data'],
     'file:size': artifact.bytes,
     'file:checksum': toMultihash({ algorithm, value }),
+    ...(localPath === null ? {} : { 'file:local_path': localPath }),
     'nimbus:level': level,
     'nimbus:checksums': Object.fromEntries(
       artifact.digests.map((digest) => [digest.algorithm, digest.value]),

@@ -1,6 +1,9 @@
 /** From search results to the list of products that a job fetches: without repeats, in order, within the limits asked for. Pure. */
+import { isSelective } from './asset-patterns.js';
 import type { Product } from './product.js';
 import type { SearchDownloadRequest } from './request.js';
+
+export type PlanLimit = 'max_products' | 'max_bytes';
 
 export interface Plan {
   products: Product[];
@@ -8,31 +11,55 @@ export interface Plan {
   repeats: number;
   /** Left out by max_products or max_bytes. */
   leftOut: number;
-  /** Sum of announced sizes; null as soon as one is unknown. */
+  /** The limit of the request that was reached. */
+  limitedBy: PlanLimit | null;
+  /** Sum of announced sizes; null as soon as one is unknown, and where single files are selected. */
   bytesTotal: number | null;
 }
 
 export function planProducts(
   found: readonly Product[],
-  request: Pick<SearchDownloadRequest, 'order' | 'max_products' | 'max_bytes' | 'products'>,
+  request: Pick<
+    SearchDownloadRequest,
+    'order' | 'max_products' | 'max_bytes' | 'products' | 'assets'
+  >,
 ): Plan {
   const unique = [...new Map(found.map((product) => [product.id, product])).values()];
   // Products that were named are fetched in the order in which they were named.
   const ordered = request.products ? unique : unique.sort(comparators[request.order]);
   const chosen: Product[] = [];
   let bytes = 0;
+  let limitedBy: PlanLimit | null = null;
   for (const product of ordered) {
-    if (request.max_products !== undefined && chosen.length >= request.max_products) break;
-    if (request.max_bytes !== undefined && bytes + (product.bytes ?? 0) > request.max_bytes) break;
-    bytes += product.bytes ?? 0;
+    // A size that nobody announced counts once it is known: the job itself stops then.
+    const size = announcedBytes(product, request) ?? 0;
+    if (request.max_bytes !== undefined && bytes + size > request.max_bytes) {
+      limitedBy = 'max_bytes';
+      break;
+    }
+    bytes += size;
     chosen.push(product);
+    // Also where nothing more was found: the search went no further than this.
+    if (chosen.length === request.max_products) {
+      limitedBy = 'max_products';
+      break;
+    }
   }
   return {
     products: chosen,
     repeats: found.length - unique.length,
     leftOut: unique.length - chosen.length,
-    bytesTotal: chosen.every((product) => product.bytes !== null) ? bytes : null,
+    limitedBy,
+    bytesTotal: chosen.every((product) => announcedBytes(product, request) !== null) ? bytes : null,
   };
+}
+
+/** What fetching this product will take, as far as anybody said; of selected files nobody does. */
+export function announcedBytes(
+  product: Pick<Product, 'bytes'>,
+  { assets }: Pick<SearchDownloadRequest, 'assets'>,
+): number | null {
+  return isSelective(assets) ? null : product.bytes;
 }
 
 type Comparator = (a: Product, b: Product) => number;

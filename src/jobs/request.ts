@@ -1,5 +1,6 @@
 /** What a user may ask for. The schema is the documentation: OpenAPI and the form of the UI are made from it. */
 import { z } from 'zod';
+import { patternFault } from './asset-patterns.js';
 
 const day = /^\d{4}-\d{2}-\d{2}$/;
 const instant = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
@@ -48,7 +49,13 @@ export const aoiSchema = z
 export type AoiInput = z.infer<typeof aoiSchema>;
 
 const labelText = z.string().max(200);
-const pattern = z.string().min(1).max(200);
+const pattern = z
+  .string()
+  .max(200)
+  .superRefine((value, context) => {
+    const fault = patternFault(value);
+    if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+  });
 
 const searchDownloadFields = z.strictObject({
   job_type: z
@@ -85,7 +92,9 @@ const searchDownloadFields = z.strictObject({
       exclude: z.array(pattern).max(100).default([]),
     })
     .optional()
-    .describe('Not available yet: a request that has it is refused'),
+    .describe(
+      'Only these files of each product. A pattern without a slash is compared with a file’s name, one with a slash with its path inside the product: * any run, ? one character, [2-4] one of a set, ** any folders; case counts. Without include: all but those excluded',
+    ),
   on_error: z.enum(['continue', 'stop']).default('continue'),
   if_exists: z.enum(['verify', 'skip', 'replace', 'fail']).default('verify'),
   priority: z.enum(['interactive', 'normal', 'bulk']).default('normal'),
@@ -106,8 +115,6 @@ export const searchDownloadRequestSchema = searchDownloadFields
   .superRefine((request, context) => {
     const issue = (path: string, message: string) =>
       context.addIssue({ code: 'custom', path: [path], message });
-    if (request.assets !== undefined)
-      issue('assets', 'Selecting assets is not available yet: whole products are fetched');
     if (request.products) {
       for (const field of ['aoi', 'start_date', 'end_date'] as const)
         if (request[field] !== undefined)

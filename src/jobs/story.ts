@@ -32,8 +32,15 @@ export class Story {
     return this.untold.length > 0;
   }
 
-  /** Takes the oldest untold events, at most `limit`. */
-  take(limit: number): JobEvent[] {
-    return this.untold.splice(0, limit);
+  /** Takes the oldest untold events: one, and as many more as there may be of in number and together in characters of JSON. */
+  take(limit: number, limitCharacters = Infinity): JobEvent[] {
+    let count = 0;
+    let characters = 0;
+    for (const event of this.untold.slice(0, limit)) {
+      characters += JSON.stringify(event).length;
+      if (count > 0 && characters > limitCharacters) break;
+      count++;
+    }
+    return this.untold.splice(0, count);
   }
 }

@@ -22,6 +22,27 @@ export interface SearchPage {
   totalHint: number | null;
 }
 
+/** A file inside a product. `path` is relative to the product, with forward slashes, as the provider writes it: not yet safe. */
+export interface ListedFile {
+  path: string;
+  /** A hint; null = unknown. */
+  bytes: number | null;
+}
+
+/**
+ * A way to single files of a product. `listing`: the provider lists them and serves each under its own address. `archive`:
+ * what it delivers is a zip of which it serves ranges, so that one member is a stretch of it.
+ */
+export type FileRoute =
+  | {
+      kind: 'listing';
+      /** Every file; null = the product is itself one file. Errors as those of a search, SourceGone for a product that is. */
+      list(signal: AbortSignal): Promise<ListedFile[] | null>;
+      /** For a path that `list` gave. Costs nothing. */
+      source(file: ListedFile): TransferSource;
+    }
+  | { kind: 'archive'; source: TransferSource };
+
 export type CredentialsState = 'configured' | 'missing' | 'rejected';
 
 export interface ProviderInfo {
@@ -52,6 +73,8 @@ export interface Provider {
   find(idsOrNames: string[], signal: AbortSignal): Promise<Product[]>;
   /** How to fetch the product as delivered. SourceOffline for what no request can bring. Costs no download. */
   source(product: Product): TransferSource;
+  /** The ways to single files of the product, best first; none = only whole products. SourceOffline as `source`. */
+  fileRoutes(product: Product): FileRoute[];
   /** Logs in (or uses the kept token) and says whether the credentials work; for `doctor`. */
   check(signal: AbortSignal): Promise<{ state: CredentialsState; detail: string }>;
   close(): Promise<void>;

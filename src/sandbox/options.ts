@@ -24,6 +24,7 @@ export interface SandboxOptions {
   bytesPerSecond?: number;
   ranges?: boolean;
   etag?: boolean;
+  nodes?: boolean;
 }
 
 /** What `PUT /settings` and `sandbox.configure` may change. */
@@ -38,6 +39,8 @@ export const settingsSchema = z.strictObject({
   ranges: z.boolean().default(true),
   /** true = downloads carry an ETag, which the real service does not send. */
   etag: z.boolean().default(false),
+  /** false = no single files: listings and their addresses answer 404. */
+  nodes: z.boolean().default(true),
 });
 export type Settings = z.infer<typeof settingsSchema>;
 
@@ -48,5 +51,6 @@ export const settingsPatchSchema = z.strictObject({
   bytesPerSecond: z.number().positive().nullable().optional(),
   ranges: z.boolean().optional(),
   etag: z.boolean().optional(),
+  nodes: z.boolean().optional(),
 });
 export type SettingsPatch = z.infer<typeof settingsPatchSchema>;

@@ -1,11 +1,23 @@
 /** What bytes are, by their first few, and whether they look like a page about the product instead of the product. */
 
+export const ZIP_TYPE = 'application/zip';
+/** Nothing that is known here. */
+export const UNKNOWN_TYPE = 'application/octet-stream';
+
 const SIGNATURES: { at?: number; bytes: number[] | string; type: string }[] = [
-  { bytes: 'PK\x03\x04', type: 'application/zip' },
-  { bytes: 'PK\x05\x06', type: 'application/zip' },
+  { bytes: 'PK\x03\x04', type: ZIP_TYPE },
+  { bytes: 'PK\x05\x06', type: ZIP_TYPE },
+  // Once meant for several disks, and kept where one sufficed. @see APPNOTE.TXT §8.5
+  { bytes: 'PK\x07\x08PK\x03\x04', type: ZIP_TYPE },
+  { bytes: 'PK00PK\x03\x04', type: ZIP_TYPE },
   { bytes: [0x1f, 0x8b], type: 'application/gzip' },
+  { bytes: 'BZh', type: 'application/x-bzip2' },
+  { bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], type: 'application/x-xz' },
+  { bytes: [0x28, 0xb5, 0x2f, 0xfd], type: 'application/zstd' },
+  { bytes: '7z\xbc\xaf\x27\x1c', type: 'application/x-7z-compressed' },
   { bytes: '\x89HDF\r\n\x1a\n', type: 'application/x-hdf5' },
   { bytes: 'CDF', type: 'application/x-netcdf' },
+  { bytes: 'GRIB', type: 'application/x-grib' },
   { bytes: 'II*\0', type: 'image/tiff' },
   { bytes: 'MM\0*', type: 'image/tiff' },
   { bytes: 'II+\0', type: 'image/tiff' },
@@ -23,14 +35,27 @@ export function mediaTypeOf(first: Buffer): string {
     const signature = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes);
     if (first.subarray(at, at + signature.length).equals(signature)) return type;
   }
+  if (isOldTar(first)) return 'application/x-tar';
   const text = first
     .toString('latin1')
     .replace(/^\xef\xbb\xbf/, '')
     .trimStart();
-  if (/^(<!--[^]*?-->\s*)?<(!doctype html|html)[\s>]/i.test(text)) return 'text/html';
+  // XHTML begins as any XML does.
+  if (/^(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*<(!doctype html|html|head|body)[\s>]/i.test(text))
+    return 'text/html';
   if (/^<(\?xml|!doctype|[a-z])/i.test(text)) return 'application/xml';
   if (/^[{[]\s*("|[{[\]}]|$)/.test(text)) return 'application/json';
-  return 'application/octet-stream';
+  return UNKNOWN_TYPE;
+}
+
+/** Tar files older than `ustar` have nothing but the sum of their first header, in octal, its own place counted as spaces. */
+function isOldTar(first: Buffer): boolean {
+  if (first.length < 512 || first[0] === 0) return false;
+  const stated = /^[ 0]*([0-7]{1,6})[ \0]/.exec(first.toString('latin1', 148, 156))?.[1];
+  if (stated === undefined) return false;
+  let sum = 8 * 0x20;
+  for (let at = 0; at < 512; at++) if (at < 148 || at >= 156) sum += first[at] ?? 0;
+  return sum === parseInt(stated, 8);
 }
 
 export function isPageLike(mediaType: string): boolean {

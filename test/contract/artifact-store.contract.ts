@@ -61,7 +61,7 @@ export function describeArtifactStore(name: string, create: () => Promise<StoreU
 
     it('publishes under the final name, and nothing before', async () => {
       const transfer = await verifiedTransfer(store, 'key', one);
-      await expect(store.resolve('a/b/file.bin')).rejects.toMatchObject({ code: 'NotFound' });
+      await expect(store.open('a/b/file.bin')).rejects.toMatchObject({ code: 'NotFound' });
       const artifact = await store.publish(transfer, 'a/b/file.bin', 'key');
       expect(artifact).toEqual({
         path: 'a/b/file.bin',
@@ -199,7 +199,7 @@ export function describeArtifactStore(name: string, create: () => Promise<StoreU
       'x'.repeat(256),
       'x/'.repeat(2000) + 'x',
     ])('F119 serves and takes nothing at %j', async (path) => {
-      await expect(store.resolve(path)).rejects.toMatchObject({ code: 'NotFound' });
+      await expect(store.open(path)).rejects.toMatchObject({ code: 'NotFound' });
       await expect(publish(one, path)).rejects.toMatchObject({ code: 'InvalidInput' });
       await expect(store.putFile(path, '', 'text/plain')).rejects.toMatchObject({
         code: 'InvalidInput',
@@ -210,9 +210,9 @@ export function describeArtifactStore(name: string, create: () => Promise<StoreU
 
     it('serves no folder', async () => {
       await publish(one, 'a/file.bin');
-      await expect(store.resolve('a')).rejects.toMatchObject({ code: 'NotFound' });
-      await expect(store.resolve('a/file.bin/x')).rejects.toMatchObject({ code: 'NotFound' });
-      expect(await store.resolve('a/file.bin')).toMatchObject({ bytes: 3 });
+      await expect(store.open('a')).rejects.toMatchObject({ code: 'NotFound' });
+      await expect(store.open('a/file.bin/x')).rejects.toMatchObject({ code: 'NotFound' });
+      expect(await store.open('a/file.bin')).toMatchObject({ bytes: 3 });
     });
 
     it('a folder cannot go where a file is', async () => {
@@ -222,6 +222,22 @@ export function describeArtifactStore(name: string, create: () => Promise<StoreU
 
     it('knows how much room is left', async () => {
       expect(await store.freeBytes()).toBeGreaterThan(0);
+    });
+
+    it('F066 promises room for what fits, refuses what does not, and takes it back', async () => {
+      const first = store.partialDirectory('one');
+      const second = store.partialDirectory('two');
+      const bytes = Math.floor((await store.freeBytes()) * 0.6);
+      const release = await store.reserve(first, bytes);
+      await expect(store.reserve(second, bytes)).rejects.toMatchObject({
+        code: 'StorageFull',
+        details: { needed_bytes: bytes, reserved_bytes: bytes },
+      });
+      await release();
+      await store.reserve(second, bytes);
+      await store.discard('two');
+      await store.reserve(first, bytes);
+      await store.reserve(second, null);
     });
   });
 }

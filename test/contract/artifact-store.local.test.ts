@@ -69,7 +69,7 @@ describe('a local directory', () => {
     await symlink(join(parent, 'secret'), join(root, 'link'));
     await symlink(parent, join(root, 'folder'));
     for (const path of ['link', 'folder/secret'])
-      await expect(store.resolve(path)).rejects.toMatchObject({ code: 'NotFound' });
+      await expect(store.open(path)).rejects.toMatchObject({ code: 'NotFound' });
   });
 
   it('F119 writes nothing through a link', async () => {

@@ -24,9 +24,11 @@ export async function compileTransfer(more = []) {
     for (const file of names.map((name) => join(root, path, name)))
       if (file.endsWith('.ts') && !file.endsWith('.d.ts')) await compileFile(file, directory);
   }
+  const urlOf = (path) => pathToFileURL(join(directory, path.replace(/\.ts$/, '.js'))).href;
   return {
     entry: join(directory, 'src/transfer/index.js'),
-    load: (path) => import(pathToFileURL(join(directory, path.replace(/\.ts$/, '.js'))).href),
+    urlOf,
+    load: (path) => import(urlOf(path)),
     remove: () => rm(directory, { recursive: true, force: true }),
   };
 }

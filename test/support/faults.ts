@@ -343,7 +343,7 @@ export const FAULTS: Record<string, Kind> = {
   })),
   'zeros in the middle': byDigest(({ good, at }) => ({
     ...good,
-    body: Buffer.from(good.body).fill(0, at, at + 4096),
+    body: Buffer.from(good.body).fill(0, at, Math.min(at + 4096, good.body.length)),
   })),
   'error text at the tail, then cut': byDigest(({ good, at }) => ({
     ...good,

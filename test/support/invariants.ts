@@ -4,13 +4,13 @@
  * bytes served twice, and nothing left behind.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import net from 'node:net';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect } from 'vitest';
 import type { TransferResult } from '../../src/transfer/transfer.js';
 import type { LyingServer } from './lying-server.js';
+import { descriptorsIn, type SocketWatch } from './watched-process.js';
 import type { WatchedFiles } from './watched-files.js';
 
 /** Part of the token and of the signed query that every test sends: it must turn up nowhere. */
@@ -129,52 +129,4 @@ async function assertNothingLeft({ watched, sockets, server, runs }: Evidence): 
 async function settles(reached: () => boolean): Promise<void> {
   for (let waitedMs = 0; waitedMs < 1500 && !reached(); waitedMs += 10)
     await new Promise((resolve) => setTimeout(resolve, 10));
-}
-
-/** Paths of open descriptors of this process that lead into one of the directories. */
-export function descriptorsIn(directories: readonly string[]): string[] {
-  return openDescriptors().filter((path) =>
-    directories.some((directory) => path.startsWith(`${directory}/`)),
-  );
-}
-
-export function openDescriptors(): string[] {
-  return namesIn('/proc/self/fd').flatMap((fd) => {
-    try {
-      return [readlinkSync(`/proc/self/fd/${fd}`)];
-    } catch {
-      return [];
-    }
-  });
-}
-
-export interface SocketWatch {
-  /** `address:port` of every connection that was made since the watch began. */
-  targets: () => string[];
-  /** Of these, those not destroyed. */
-  open: () => number;
-  stop: () => void;
-}
-
-/** Sees every outgoing connection of this process, by wrapping what `net` and `tls` both end in. */
-export function watchSockets(): SocketWatch {
-  const sockets = new Set<net.Socket>();
-  const targets = new Set<string>();
-  const { prototype } = net.Socket;
-  const connect = Reflect.get(prototype, 'connect') as (...args: unknown[]) => net.Socket;
-  prototype.connect = function (this: net.Socket, ...args: unknown[]) {
-    sockets.add(this);
-    this.once('connect', () => {
-      const address = net.isIPv6(this.remoteAddress ?? '')
-        ? `[${this.remoteAddress}]`
-        : this.remoteAddress;
-      targets.add(`${address}:${this.remotePort}`);
-    });
-    return Reflect.apply(connect, this, args);
-  };
-  return {
-    targets: () => [...targets],
-    open: () => [...sockets].filter((socket) => !socket.destroyed).length,
-    stop: () => (prototype.connect = connect as typeof prototype.connect),
-  };
 }

@@ -52,6 +52,8 @@ export interface LyingServerOptions {
   onConnection?: (index: number) => 'accept' | 'reset' | 'hold';
   /** Address to listen on. */
   address?: string;
+  /** Told of all body bytes handed to the network so far, after each slice. */
+  onBytes?: (sent: number) => void;
 }
 
 export interface LyingServer {
@@ -60,8 +62,12 @@ export interface LyingServer {
   requests: SeenRequest[];
   /** Body bytes handed to the network. */
   bytesSent: () => number;
-  /** Connections accepted, those open now, and the most on which answers were under way at once (see `SETTLING_MS`). */
-  connections: () => { accepted: number; open: number; peak: number };
+  /** Bytes written that the kernel has not taken yet. */
+  writableBytes: () => number;
+  /** Connections accepted, and those open now. */
+  connections: () => { accepted: number; open: number };
+  /** The most answers that were under way at once for one folder of paths (see `SETTLING_MS`), by folder. */
+  peaks: Map<string, number>;
   /** What a script threw: a fault of the test. */
   failures: unknown[];
   close: () => Promise<void>;
@@ -112,12 +118,16 @@ export async function startLyingServer(
 ): Promise<LyingServer> {
   const { identity, onConnection } = options;
   const sockets = new Set<net.Socket>();
-  const busy = new Set<net.Socket>();
+  const busy = new Map<net.Socket, string>();
+  const peaks = new Map<string, number>();
   const requests: SeenRequest[] = [];
   const failures: unknown[] = [];
   let sent = 0;
   let accepted = 0;
-  let peak = 0;
+  const count = (bytes: number) => {
+    sent += bytes;
+    options.onBytes?.(sent);
+  };
   const serve = (socket: net.Socket) => {
     const connection = identity ? accepted - 1 : accepted++;
     sockets.add(socket);
@@ -137,11 +147,15 @@ export async function startLyingServer(
       const request = parse(head.slice(0, end), requests.length, connection);
       head = head.slice(end + 4);
       requests.push(request);
-      busy.add(socket);
-      setTimeout(() => (peak = Math.max(peak, busy.size)), SETTLING_MS).unref();
+      const folder = request.path.replace(/[^/]*$/, '');
+      busy.set(socket, folder);
+      setTimeout(() => {
+        const atOnce = [...busy.values()].filter((one) => one === folder).length;
+        if (atOnce > (peaks.get(folder) ?? 0)) peaks.set(folder, atOnce);
+      }, SETTLING_MS).unref();
       Promise.resolve(request)
         .then(script)
-        .then((answer) => send(socket, request, answer, (bytes) => (sent += bytes)))
+        .then((answer) => send(socket, request, answer, count))
         .then((isDone) => isDone && busy.delete(socket))
         .catch((error: unknown) => {
           failures.push(error);
@@ -152,7 +166,8 @@ export async function startLyingServer(
   const server = identity ? tls.createServer(identity, serve) : net.createServer(serve);
   if (identity)
     server.on('connection', (socket: net.Socket) => {
-      if (onConnection?.(accepted++) === 'reset') socket.resetAndDestroy();
+      const connection = accepted++;
+      if (onConnection?.(connection) === 'reset') socket.resetAndDestroy();
     });
   server.listen(0, options.address ?? '127.0.0.1');
   await once(server, 'listening');
@@ -163,7 +178,9 @@ export async function startLyingServer(
     url: (path = '/file') => `${identity ? 'https' : 'http'}://${host}${path}`,
     requests,
     bytesSent: () => sent,
-    connections: () => ({ accepted, open: sockets.size, peak }),
+    writableBytes: () => [...sockets].reduce((sum, socket) => sum + socket.writableLength, 0),
+    connections: () => ({ accepted, open: sockets.size }),
+    peaks,
     failures,
     async close() {
       for (const socket of sockets) socket.destroy();
@@ -210,7 +227,7 @@ async function send(
   await inSlices(socket, body, answer.sliceBytes ?? 64 * 1024, answer, count);
   const then = answer.then ?? (isDelimited(request, answer, body) ? 'keep' : 'end');
   if (then === 'reset') {
-    if (socket.writableLength > 0) await once(socket, 'drain').catch(() => undefined);
+    if (socket.writableLength > 0) await drained(socket);
     // what was written has to arrive before the reset that would discard it
     setTimeout(() => socket.resetAndDestroy(), 20);
   } else if (then === 'end') socket.end();
@@ -237,9 +254,20 @@ async function inSlices(
     if (everyMs && waits) await new Promise((resolve) => setTimeout(resolve, everyMs));
     const isFlowing = socket.write(part);
     count?.(part.length);
-    if (!isFlowing)
-      await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+    if (!isFlowing) await drained(socket);
   }
+}
+
+/** Resolves when the socket takes more, or never will. */
+function drained(socket: net.Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      socket.off('drain', done).off('close', done);
+      resolve();
+    };
+    if (socket.destroyed) resolve();
+    else socket.on('drain', done).on('close', done);
+  });
 }
 
 /** Will the client know by itself where this answer ends, and is it willing to ask again on the same connection? */

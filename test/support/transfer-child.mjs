@@ -1,11 +1,23 @@
 // Runs one transfer in a process of its own, told by its parent over IPC, and says how it ended. Made to be killed.
-process.once('message', async ({ entry, source, options }) => {
+// With `tells` it also says what it is told on the way: notes, and durable bytes.
+process.once('message', async ({ entry, source, options, tells = false }) => {
   const { createTransferEngine } = await import(entry);
   const engine = createTransferEngine({ hashThreads: 1, backoff: { baseMs: 1, maxMs: 5 } });
+  const tell = (told) => tells && process.connected && process.send({ told });
   const outcome = await engine
     .transfer(
-      { ...source, headers: async () => ({}), rejected: () => undefined, translate: () => null },
-      { ...options, signal: new AbortController().signal },
+      {
+        headers: async () => ({ authorization: 'Bearer 0' }),
+        rejected: () => undefined,
+        translate: () => null,
+        ...source,
+      },
+      {
+        ...options,
+        signal: new AbortController().signal,
+        onNote: (note) => tell({ note }),
+        onProgress: ({ bytes }) => tell({ durable: bytes }),
+      },
     )
     .catch((error) => ({ code: error.code, message: error.message }));
   await engine.close();

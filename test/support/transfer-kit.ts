@@ -16,7 +16,7 @@ import type {
   TransferResult,
   TransferSource,
 } from '../../src/transfer/transfer.js';
-import { assertInvariants, CANARY, watchSockets, type Run } from './invariants.js';
+import { assertInvariants, CANARY, type Run } from './invariants.js';
 import {
   startLyingServer,
   type LyingServer,
@@ -24,6 +24,7 @@ import {
   type Script,
 } from './lying-server.js';
 import { watchFiles, type WatchedFiles } from './watched-files.js';
+import { watchSockets } from './watched-process.js';
 
 export const BLOCK_BYTES = 64 * 1024;
 /** What must repeat itself after an accident, with blocks as small as these. */

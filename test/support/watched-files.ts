@@ -126,7 +126,8 @@ export function watchFiles(inner: Files): WatchedFiles {
   const touched = new Set<string>();
   const handles = new Map<FileHandleLike, string>();
   const breaches: string[] = [];
-  let part: Inode | null = null;
+  /** What the journal of a directory speaks of. */
+  const parts = new Map<string, Inode>();
 
   const inodeAt = (path: string): Inode => {
     const known = names.get(path);
@@ -143,9 +144,9 @@ export function watchFiles(inner: Files): WatchedFiles {
     return inode;
   };
 
-  const checkPromises = (data: Uint8Array) => {
+  const checkPromises = (directory: string, data: Uint8Array) => {
     for (const { offset, length } of promisesIn(Buffer.from(data).toString('utf8')))
-      if (!part?.flushed.covers(offset, offset + length))
+      if (!parts.get(directory)?.flushed.covers(offset, offset + length))
         breaches.push(`the journal promised [${offset}, ${offset + length}) before it was flushed`);
   };
 
@@ -156,7 +157,7 @@ export function watchFiles(inner: Files): WatchedFiles {
       const handle = await inner.open(path, flags);
       if (flags & constants.O_EXCL) names.delete(path);
       const inode = inodeAt(path);
-      if (/\/(part\.[^/]*|verified)$/.test(path)) part = inode;
+      if (/\/(part\.[^/]*|verified)$/.test(path)) parts.set(dirname(path), inode);
       const isJournal = /\/journal[^/]*$/.test(path);
       const watched: FileHandleLike = new Proxy(handle, {
         get(target, name) {
@@ -167,7 +168,7 @@ export function watchFiles(inner: Files): WatchedFiles {
           if (name === 'write')
             return async (data: Uint8Array, offset: number, length: number, position: number) => {
               const slice = Buffer.from(data.subarray(offset, offset + length));
-              if (isJournal) checkPromises(slice);
+              if (isJournal) checkPromises(dirname(path), slice);
               const result = (await call(data, offset, length, position)) as {
                 bytesWritten: number;
               };

@@ -269,6 +269,170 @@ describe('searchDownload', () => {
     await bench.close();
   });
 
+  it('D17 hands the selection to each download, and tells how much of each product it is', async () => {
+    const assets = { include: ['*_B04_10m.jp2'], exclude: ['*_TCI_*'] };
+    const asked: unknown[] = [];
+    const [only] = ids(1) as [string];
+    const { all, log } = activities([only], {
+      fetchProduct: async (input) => {
+        asked.push(input.assets);
+        return { ...completed, selection: { files: 1, of: 90 } };
+      },
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { assets }));
+    expect(await handle.result()).toMatchObject({ state: 'succeeded', products_done: 1 });
+    expect(asked).toEqual([assets]);
+    const dataOf = (wanted: string) => log.events.find(({ type }) => type === wanted)!.data;
+    expect(dataOf('product.started')).toMatchObject({ bytes: null });
+    expect(dataOf('product.completed')).toMatchObject({ selection: { files: 1, of: 90 } });
+    await saveHistory(handle, 'search-download.partial');
+    await saveHistory(
+      bench.client.workflow.getHandle(downloadWorkflowId('copernicus', only)),
+      'download.partial',
+    );
+    await bench.close();
+  });
+
+  it('D17 patterns that are empty are no selection', async () => {
+    const asked: unknown[] = [];
+    const { all, log } = activities(ids(1), {
+      fetchProduct: async (input) => (asked.push(input.assets), completed),
+    });
+    const bench = await server.withActivities(all);
+    const assets = { include: [], exclude: [] };
+    await (await bench.start(jobHeader(randomUUID(), { assets }))).result();
+    expect(asked).toEqual([undefined]);
+    expect(log.events.find(({ type }) => type === 'product.started')!.data).toMatchObject({
+      bytes: 100,
+    });
+    await bench.close();
+  });
+
+  it('D17 F071 two jobs that want different files of one product fetch each once, one after the other', async () => {
+    const wanted = ids(1);
+    const selections = [['*_B04_*'], ['*_B08_*']].map((include) => ({ include, exclude: [] }));
+    const running: string[] = [];
+    const seen: { files: string; atOnce: number }[] = [];
+    const first = activities(wanted);
+    const logs = [first.log, createEventLog()];
+    const byJob = new Map<string, number>();
+    const bench = await server.withActivities({
+      ...first.all,
+      recordEvents: async (input) => await logs[byJob.get(input.job_id)!]!.recordEvents(input),
+      fetchProduct: async ({ product_id, assets }) => {
+        running.push(product_id);
+        seen.push({ files: assets!.include[0]!, atOnce: running.length });
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        running.pop();
+        return { ...completed, selection: { files: 1, of: 90 } };
+      },
+    });
+    const headers = selections.map((assets) => jobHeader(randomUUID(), { assets }));
+    headers.forEach(({ job_id }, index) => byJob.set(job_id, index));
+    const handles = await Promise.all(headers.map((header) => bench.start(header)));
+    const snapshots = await Promise.all(handles.map((handle) => handle.result()));
+    expect(snapshots.map(({ state }) => state)).toEqual(['succeeded', 'succeeded']);
+    expect(seen.map(({ files }) => files).sort()).toEqual(['*_B04_*', '*_B08_*']);
+    expect(seen.map(({ atOnce }) => atOnce)).toEqual([1, 1]);
+    await bench.close();
+  });
+
+  it('D17 when cancelled drops the unfinished bytes of the selected files', async () => {
+    const assets = { include: ['*_B04_10m.jp2'], exclude: [] };
+    const [only] = ids(1) as [string];
+    const discarded: unknown[] = [];
+    let started: () => void = () => undefined;
+    const transferring = new Promise<void>((resolve) => (started = resolve));
+    const { all } = activities([only], {
+      fetchProduct: async () => {
+        started();
+        return await untilCancelled(() => undefined);
+      },
+      discardPartial: async (input) => void discarded.push(input),
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { assets }));
+    await transferring;
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    expect(discarded).toEqual([{ provider: 'copernicus', product_id: only, assets }]);
+    await saveHistory(
+      bench.client.workflow.getHandle(downloadWorkflowId('copernicus', only)),
+      'download.partial-cancelled',
+    );
+    await bench.close();
+  });
+
+  it('D25 ends cleanly where max_bytes leaves no room for another product whose size nobody announced', async () => {
+    const all12 = ids(12);
+    const running = new Set<string>();
+    const atOnce: number[] = [];
+    const { all, log, manifests } = activities(all12, {
+      readChunk: async ({ chunk }) => ({
+        record: `chunk-${chunk}`,
+        products: all12
+          .slice(chunk * 5, (chunk + 1) * 5)
+          .map((id) => ({ id, name: `${id}.SAFE`, bytes: null })),
+      }),
+      fetchProduct: async ({ product_id }) => {
+        running.add(product_id);
+        atOnce.push(running.size);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        running.delete(product_id);
+        return completed;
+      },
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { max_bytes: 750 }), {
+      chunkSize: 5,
+      window: 4,
+    });
+    expect(await handle.result()).toMatchObject({
+      state: 'succeeded',
+      products_total: 7,
+      products_done: 7,
+      products_failed: 0,
+      bytes_done: 700,
+    });
+    // The first alone, then as many as the window holds.
+    expect(atOnce[0]).toBe(1);
+    expect(Math.max(...atOnce.slice(0, 5))).toBe(4);
+    expect(log.events.at(-1)).toMatchObject({
+      type: 'job.succeeded',
+      data: { limited_by: 'max_bytes', left_out: 5 },
+    });
+    expect(manifests()).toBe(1);
+    await saveHistory(handle, 'search-download.limited');
+    await bench.close();
+  });
+
+  it('D25 begins nothing more once products turn out larger than announced', async () => {
+    const { all, log } = activities(ids(4), {
+      fetchProduct: async () => ({ ...completed, bytes: 190, bytes_fetched: 190 }),
+    });
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID(), { max_bytes: 400 }), { window: 1 });
+    expect(await handle.result()).toMatchObject({ products_done: 2, bytes_done: 380 });
+    expect(log.events.at(-1)!.data).toMatchObject({ limited_by: 'max_bytes', left_out: 2 });
+    await bench.close();
+  });
+
+  it('D25 says which limit the search reached', async () => {
+    const { all, log } = activities(ids(2));
+    const searchPage: Activities['searchPage'] = async (input) => {
+      const found = await all.searchPage!(input);
+      return { ...found, plan: { ...found.plan!, leftOut: 3, limitedBy: 'max_products' } };
+    };
+    const bench = await server.withActivities({ ...all, searchPage });
+    const handle = await bench.start(jobHeader(randomUUID(), { max_products: 2 }));
+    expect(await handle.result()).toMatchObject({ state: 'succeeded', products_done: 2 });
+    const searched = log.events.find(({ type }) => type === 'search.completed')!;
+    expect(searched.data).toMatchObject({ left_out: 3, limited_by: 'max_products' });
+    expect(log.events.at(-1)!.data).not.toHaveProperty('limited_by');
+    await bench.close();
+  });
+
   it('products that were named and do not exist fail, the others are fetched', async () => {
     const { all, log } = activities(ids(1), {}, ['nope']);
     const bench = await server.withActivities(all);

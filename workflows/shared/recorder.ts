@@ -11,6 +11,7 @@ import type { Activities } from '../../activities/index.js';
 
 /** Keeps one recording's payload far below Temporal's warning at 256 kB. */
 const EVENTS_A_RECORDING = 80;
+const CHARACTERS_A_RECORDING = 160_000;
 
 export class Recorder {
   private busy: Promise<void> | null = null;
@@ -51,7 +52,7 @@ export class Recorder {
     await Promise.resolve();
     try {
       while (this.story.hasUntold) {
-        const events = this.story.take(EVENTS_A_RECORDING);
+        const events = this.story.take(EVENTS_A_RECORDING, CHARACTERS_A_RECORDING);
         const opens = events[0]!.number === 1;
         await this.recordEvents({
           job_id: this.header.job_id,

@@ -1,6 +1,8 @@
 /** What a job that has ended left. */
+import type { ArtifactStore } from '../../artifacts/artifact-store.js';
 import { ServiceError } from '../../jobs/error-codes.js';
 import { hasEnded } from '../../jobs/job.js';
+import type { JobResult } from '../../jobs/result.js';
 import type { ApiContext } from '../context.js';
 import { jobIdOf, noSuchJob, type Mount } from '../mount.js';
 import { operations } from '../operations.js';
@@ -13,6 +15,19 @@ export function resultRoutes(context: ApiContext, mount: Mount): void {
       throw new ServiceError('Conflict', `The job is ${snapshot.state}: it has no result yet`);
     const result = await context.mirror.getResult(header.job_id);
     if (!result) throw noSuchJob();
-    response.json(result);
+    response.json(addressed(result, context.store));
   });
+}
+
+/** Every path as the store has people call it. */
+function addressed(result: JobResult, { addressOf }: Pick<ArtifactStore, 'addressOf'>): JobResult {
+  return {
+    ...result,
+    paths: result.paths.map(addressOf),
+    checksums: Object.fromEntries(
+      Object.entries(result.checksums).map(([path, checksum]) => [addressOf(path), checksum]),
+    ),
+    manifest: result.manifest === null ? null : addressOf(result.manifest),
+    products: result.products.map((one) => ({ ...one, paths: one.paths.map(addressOf) })),
+  };
 }

@@ -3,22 +3,25 @@
  * lies in folders that begin with a dot: `.partial/<key>/` for transfers, `.nimbus/` for records.
  */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, lstat, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
-import { z } from 'zod';
-import { ServiceError } from '../../jobs/error-codes.js';
-import { artifactSchema } from '../../jobs/product.js';
+import { Readable } from 'node:stream';
 import { createHashPool, errnoOf, hashFile, stored } from '../../transfer/index.js';
-import type { ArtifactStore } from '../artifact-store.js';
+import type { ArtifactStore, StoredFile } from '../artifact-store.js';
+import { isMissing, parseRecord, readHeld, writeHeld } from '../held.js';
+import { safeSegments } from '../safe-path.js';
 import { syncFolder, writeDurably } from './durable.js';
-import { makeFolder, makeParents, placeFor, resolveFile, safeSegments } from './paths.js';
+import { makeParents, placeFor, resolveFile } from './paths.js';
 import { publishFile } from './publish.js';
 import { sweepFolder } from './sweep.js';
+import { createWorkFolder } from './work-folder.js';
 
 export interface LocalStoreOptions {
   /** Absolute, or relative to the working directory. */
   root: string;
+  /** Bytes of the disk that no transfer is promised; by default 2 % of it, at most 1 GiB. */
+  marginBytes?: number | null;
 }
 
 export interface LocalStore extends ArtifactStore {
@@ -26,25 +29,13 @@ export interface LocalStore extends ArtifactStore {
   close: () => Promise<void>;
 }
 
-const heldSchema = z.object({
-  provider: z.string(),
-  product_id: z.string(),
-  artifacts: z.array(artifactSchema),
-  stored_at: z.string(),
-  stored_by: z.string(),
-});
-
 export function createLocalStore(options: LocalStoreOptions): LocalStore {
   const root = isAbsolute(options.root) ? options.root : resolve(options.root);
-  const partials = join(root, '.partial');
+  const work = createWorkFolder(root, options.marginBytes);
   const records = join(root, '.nimbus');
   const temporaries = join(records, '.tmp');
   const pool = createHashPool(1);
 
-  const partialDirectory = (key: string) => join(partials, digestName(key));
-  const discard = async (key: string) => {
-    await stored(rm(partialDirectory(key), { recursive: true, force: true }));
-  };
   const putRecord = async (path: string, value: unknown) => {
     const place = placeFor(records, path);
     await makeParents(records, path);
@@ -57,27 +48,20 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
 
   return {
     async prepare() {
-      for (const folder of [root, partials, records, temporaries]) await prepareFolder(folder);
-      await syncFolder(root);
+      await work.prepare([records, temporaries]);
     },
-    partialDirectory,
+    async ping() {
+      await work.freeBytes();
+    },
+    partialDirectory: work.partialDirectory,
     async publish(transfer, finalPath, key, { replace = false } = {}) {
       const artifact = await publishFile(root, transfer, finalPath, replace, pool);
-      await discard(key);
+      await work.discard(key);
       return artifact;
     },
-    discard,
-    async getHeld(provider, productId) {
-      try {
-        return heldSchema.parse(await getRecord(heldPath(provider, productId)));
-      } catch (error) {
-        if (error instanceof z.ZodError || isMissing(error)) return null;
-        throw error;
-      }
-    },
-    async putHeld(held) {
-      await putRecord(heldPath(held.provider, held.product_id), held);
-    },
+    discard: work.discard,
+    getHeld: (provider, productId) => readHeld({ getRecord }, provider, productId),
+    putHeld: (held) => writeHeld({ putRecord }, held),
     async isIntact(artifact, how, signal) {
       try {
         const { absolutePath, bytes } = await resolveFile(root, artifact.path);
@@ -105,13 +89,16 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       const sha256 = createHash('sha256').update(content).digest('hex');
       return { bytes: Buffer.byteLength(content), sha256 };
     },
-    resolve: (path) => resolveFile(root, path),
-    async freeBytes() {
-      const { bavail, bsize } = await stored(statfs(root));
-      return bavail * bsize;
+    async open(path) {
+      const { absolutePath, bytes } = await resolveFile(root, path);
+      return openFile(absolutePath, bytes);
     },
+    addressOf: (path) => path,
+    pathOf: (address) => (/^[a-z][a-z0-9+.-]*:\/\//i.test(address) ? null : address),
+    freeBytes: work.freeBytes,
+    reserve: work.reserve,
     async sweep(olderThanMs, isOwned) {
-      const partial = await sweepFolder(partials, olderThanMs, isOwned);
+      const partial = await work.sweep(olderThanMs, isOwned);
       const temporary = await sweepFolder(temporaries, olderThanMs, () => false);
       return {
         removed: partial.removed + temporary.removed,
@@ -122,34 +109,15 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   };
 }
 
-async function prepareFolder(folder: string): Promise<void> {
-  await stored(makeFolder(folder));
-  const facts = await stored(lstat(folder));
-  if (!facts.isDirectory())
-    throw new ServiceError('StoreUnavailable', 'The data directory, or a folder in it, is a link', {
-      details: { path: folder },
-    });
-  await stored(access(folder, constants.R_OK | constants.W_OK | constants.X_OK));
-}
-
-/** Short, stable and safe on every file system, whatever the key holds. */
-function digestName(key: string): string {
-  return createHash('sha256').update(key).digest('hex').slice(0, 40);
-}
-
-function heldPath(provider: string, productId: string): string {
-  return `held/${digestName(provider).slice(0, 16)}/${digestName(productId)}.json`;
-}
-
-function parseRecord(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new ServiceError('StoreUnavailable', 'A stored record is damaged', {
-      details: { path },
-      cause: error,
-    });
-  }
+function openFile(absolutePath: string, bytes: number): StoredFile {
+  return {
+    bytes,
+    read({ start, end } = { start: 0, end: bytes }) {
+      return start < end
+        ? createReadStream(absolutePath, { start, end: end - 1 })
+        : Readable.from([]);
+    },
+  };
 }
 
 async function listBelow(base: string, folder: string): Promise<string[]> {
@@ -167,8 +135,4 @@ async function listBelow(base: string, folder: string): Promise<string[]> {
     else if (entry.isFile()) found.push(path);
   }
   return found;
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof ServiceError && error.code === 'NotFound';
 }

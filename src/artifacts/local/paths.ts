@@ -1,36 +1,14 @@
-/**
- * Relative paths from outside, made safe. A path names a place inside the root, with forward slashes, without hidden parts
- * and without a link on the way: the text is checked first, then each component on disk.
- */
+/** Safe relative paths as places on disk: the text is checked first, then each component, so that no link is followed. */
 import { lstat, mkdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ServiceError } from '../../jobs/error-codes.js';
 import { errnoOf, stored } from '../../transfer/index.js';
-
-const MAX_PATH_BYTES = 3000;
-const MAX_SEGMENT_BYTES = 255;
-
-/** The parts of a safe relative path, or null for one that is not. */
-export function safeSegments(path: string): string[] | null {
-  if (path === '' || Buffer.byteLength(path) > MAX_PATH_BYTES) return null;
-  if (/[\u0000-\u001f\u007f\\]/.test(path)) return null;
-  const segments = path.split('/');
-  return segments.every(isSafeSegment) ? segments : null;
-}
-
-function isSafeSegment(segment: string): boolean {
-  return (
-    segment !== '' && !segment.startsWith('.') && Buffer.byteLength(segment) <= MAX_SEGMENT_BYTES
-  );
-}
+import { missingError, outsideError, safeSegments } from '../safe-path.js';
 
 /** Absolute place for a path that is to be written; throws InvalidInput. Touches nothing. */
 export function placeFor(base: string, path: string): string {
   const segments = safeSegments(path);
-  if (!segments)
-    throw new ServiceError('InvalidInput', 'The path leads outside the data directory', {
-      details: { path: path.slice(0, 300) },
-    });
+  if (!segments) throw outsideError(path);
   return join(base, ...segments);
 }
 
@@ -76,7 +54,7 @@ export async function resolveFile(
   path: string,
 ): Promise<{ absolutePath: string; bytes: number }> {
   const segments = safeSegments(path);
-  if (!segments) throw notFound(path);
+  if (!segments) throw missingError(path);
   try {
     let absolutePath = await realpath(root);
     for (const [index, segment] of segments.entries()) {
@@ -90,11 +68,5 @@ export async function resolveFile(
     if (!['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP'].includes(errnoOf(error) ?? ''))
       return await stored(Promise.reject(error as Error));
   }
-  throw notFound(path);
-}
-
-function notFound(path: string): ServiceError {
-  return new ServiceError('NotFound', 'There is no such file', {
-    details: { path: path.slice(0, 300) },
-  });
+  throw missingError(path);
 }

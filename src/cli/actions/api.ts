@@ -18,7 +18,7 @@ import { aborted } from '../signals.js';
 export async function runApi({ config: read, env, stop }: CliContext): Promise<ExitCode> {
   const config = read(withRunningStack(env));
   const logger = openLogger(config, 'api');
-  const store = openStore(config);
+  const store = await openStore(config);
   await store.prepare();
   const mirror = openMirror(config, logger);
   const { staleSeconds } = config.worker;

@@ -9,7 +9,7 @@ export async function rebuild(context: CliContext): Promise<ExitCode> {
   const { notes, json, printJson } = context;
   const config = context.config(withRunningStack(context.env));
   const mirror = openMirror(config);
-  const store = openStore(config);
+  const store = await openStore(config);
   try {
     const report = await notes.during('the mirror to be filled again', () =>
       rebuildMirror({ mirror, store, temporal: config.temporal }),

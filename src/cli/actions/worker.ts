@@ -1,4 +1,5 @@
 /** The jobs' work as one process. Starts before Temporal and the mirror are there; ends drained when asked to stop. */
+import { createBandwidthControl } from '../../engine/bandwidth.js';
 import { startWorker } from '../../engine/worker.js';
 import { createSpooledMirror } from '../../mirror/index.js';
 import { createTransferEngine } from '../../transfer/index.js';
@@ -30,7 +31,7 @@ export async function runWorker(
 ): Promise<ExitCode> {
   const config = read(withRunningStack(env));
   const logger = openLogger(config, 'worker');
-  const store = openStore(config);
+  const store = await openStore(config);
   await store.prepare();
   const mirror = createSpooledMirror({
     mirror: openMirror(config, logger),
@@ -39,9 +40,17 @@ export async function runWorker(
   });
   const providers = openProviders(config);
   const transfers = createTransferEngine();
+  const bandwidth = createBandwidthControl(config.bandwidth, store, logger, stop.signal);
   const worker = startWorker(
     { ...config.temporal, ...config.worker },
-    { providers, store, mirror, transfer: transfers.transfer },
+    {
+      providers,
+      store,
+      mirror,
+      transfer: transfers.transfer,
+      bandwidth: bandwidth.of,
+      digests: config.worker.keepDigests,
+    },
     logger,
   );
   void prepareWhenThere(mirror, logger, stop.signal);

@@ -19,6 +19,8 @@ interface FetchOptions {
   cloudMax?: number;
   maxProducts?: number;
   maxBytes?: number;
+  include?: string[];
+  exclude?: string[];
   order?: SearchDownloadInput['order'];
   onError?: SearchDownloadInput['on_error'];
   ifExists?: SearchDownloadInput['if_exists'];
@@ -42,6 +44,11 @@ export function addFetch(program: Command, run: Runner): void {
     .option('--cloud-max <percent>', 'leave out what is cloudier', toNumber)
     .option('--max-products <number>', 'at most this many', toNumber)
     .option('--max-bytes <number>', 'at most this much', toNumber)
+    .option(
+      '--include <pattern...>',
+      'only files like this out of each product, as in "*_B04_10m.jp2" or "GRANULE/**/R10m/*"',
+    )
+    .option('--exclude <pattern...>', 'but not files like this')
     .option('--label <name=value...>', 'found again with `nimbus jobs list --query`')
     .option('--key <text>', 'Idempotency-Key: the same key and request are the same job')
     .option('--no-follow', 'print the job and leave');
@@ -71,7 +78,13 @@ Examples:
       --aoi 'POLYGON((-7.8 33.4,-7.2 33.4,-7.2 33.8,-7.8 33.8,-7.8 33.4))' --cloud-max 20
   $ nimbus fetch --collection SENTINEL-1 --start 2025-01-01 --end 2025-01-01 --aoi field.geojson
   $ nimbus fetch --collection SENTINEL-2 --products S2A_MSIL2A_20250101T…SAFE
+  $ nimbus fetch --collection SENTINEL-2 --product-type S2MSI2A --start 2025-01-01 --end 2025-01-03 \\
+      --aoi 29SPT --include '*_B0[48]_10m.jp2' 'MTD_MSIL2A.xml'
   $ nimbus --json fetch … | jq -r 'select(.kind == "result") | .paths[]'
+
+Patterns for files: without a slash they are compared with a file's name, with one with its path inside the product.
+* is any run of characters, ? one, [48] one of these, ** any folders; upper and lower case differ. Quote them, so that
+the shell leaves them alone. A pattern that matches nothing fails the product and shows names that it has.
 
 Ctrl-C stops watching, not the job.`;
 
@@ -88,6 +101,7 @@ export function toRequest(options: FetchOptions): SearchDownloadInput {
     cloud_cover_max: options.cloudMax,
     max_products: options.maxProducts,
     max_bytes: options.maxBytes,
+    assets: toAssets(options),
     order: options.order,
     on_error: options.onError,
     if_exists: options.ifExists,
@@ -97,6 +111,12 @@ export function toRequest(options: FetchOptions): SearchDownloadInput {
   return Object.fromEntries(
     Object.entries(request).filter(([, value]) => value !== undefined),
   ) as SearchDownloadInput;
+}
+
+function toAssets({ include, exclude }: FetchOptions): SearchDownloadInput['assets'] {
+  return include || exclude
+    ? { ...(include && { include }), ...(exclude && { exclude }) }
+    : undefined;
 }
 
 function toLabel(text: string): [string, string] {

@@ -43,6 +43,8 @@ export function createQuietView(errors: NotesStream, paint: Paint): GetView {
 }
 
 const SHOWN_FILES = 6;
+/** A bar gives way to the name where the terminal is narrow. */
+const LEAST_NAME = 12;
 const REDRAW_MS = 100;
 /** Plain progress lines are this far apart. */
 const PLAIN_MS = 5_000;
@@ -65,9 +67,10 @@ export function createGetView(
   };
   const draw = (): void => {
     erase();
+    const columns = Math.max(20, stream.columns || 80);
     const lines = [
-      ...fileLines([...active.values()], paint, stream.columns || 80),
-      totalOf(active, done, files),
+      ...fileLines([...active.values()], paint, columns),
+      shorten(totalOf(active, done, files), columns - 3),
     ];
     stream.write(lines.map((line) => `  ${line}\n`).join(''));
     drawn = lines.length;
@@ -101,6 +104,7 @@ export function createGetView(
   };
 }
 
+/** Never wider than the terminal: a line that wraps could not be taken away again. */
 function fileLines(
   active: (FileProgress & { name: string })[],
   paint: Paint,
@@ -110,8 +114,10 @@ function fileLines(
   const lines = active.slice(0, SHOWN_FILES).map(({ name, ...progress }) => {
     const share = progress.bytesTotal === null ? 0 : progress.bytes / progress.bytesTotal;
     const figures = figuresOf(progress);
-    const room = Math.max(12, columns - cells - figures.length - 7);
-    return `${bar(share, cells, paint)} ${figures}  ${shorten(name, room)}`;
+    const room = columns - cells - figures.length - 7;
+    return room < LEAST_NAME
+      ? shorten(`${figures}  ${name}`, columns - 3)
+      : `${bar(share, cells, paint)} ${figures}  ${shorten(name, room)}`;
   });
   const more = active.length - lines.length;
   return more > 0 ? [...lines, `and ${more} more`] : lines;

@@ -121,7 +121,7 @@ function lineFor(told: Exclude<Told, { kind: 'progress' }>, state: State, paint:
   switch (type) {
     case 'search.completed':
       state.total = number(data['products']);
-      return `  found ${state.total} products${sizeNote(data['bytes_total'])}`;
+      return `  found ${state.total} products${sizeNote(data['bytes_total'])}${limitNote(data)}`;
     case 'product.started':
       state.fetching.set(id, { name, sizeBytes: size });
       return null;
@@ -130,7 +130,7 @@ function lineFor(told: Exclude<Told, { kind: 'progress' }>, state: State, paint:
       state.fetching.delete(id);
       state.done += 1;
       state.waiting = null;
-      return `  ${paint.green('✓')} ${name}  ${bytes(size ?? 0)}${type === 'product.reused' ? '  already held, verified again' : ''}`;
+      return `  ${paint.green('✓')} ${name}  ${bytes(size ?? 0)}${filesNote(data['selection'])}${type === 'product.reused' ? '  already held, verified again' : ''}`;
     case 'product.failed':
       state.fetching.delete(id);
       state.failed += 1;
@@ -147,11 +147,24 @@ function lineFor(told: Exclude<Told, { kind: 'progress' }>, state: State, paint:
     case 'job.started':
       return null;
     default:
-      return `  ${type.replace('job.', 'job ')}${data['error'] ? `: ${problemText(data['error'])}` : ''}`;
+      return `  ${type.replace('job.', 'job ')}${limitNote(data)}${data['error'] ? `: ${problemText(data['error'])}` : ''}`;
   }
 }
 
 const sizeNote = (value: unknown): string => (typeof value === 'number' ? `, ${bytes(value)}` : '');
+
+function filesNote(value: unknown): string {
+  const { files, of } = (value ?? {}) as { files?: unknown; of?: unknown };
+  return typeof files === 'number' ? ` in ${files} of ${number(of)} files` : '';
+}
+
+/** Which limit of the request was reached, and how many products it left out. */
+function limitNote(data: Record<string, unknown>): string {
+  const limit = text(data['limited_by']);
+  if (limit === '') return '';
+  const left = number(data['left_out']);
+  return `, limited by ${limit}${left > 0 ? `: ${left} left out` : ''}`;
+}
 
 function problemText(value: unknown): string {
   const { title, detail } = (value ?? {}) as { title?: unknown; detail?: unknown };

@@ -8,7 +8,7 @@ import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
 import type { SearchDownloadRequest } from '../../jobs/request.js';
 import type { Provider } from '../provider.js';
 import { systemClock, type Clock } from './clock.js';
-import { createDownloadSource } from './download-source.js';
+import { createDownloadSource, createFileRoutes } from './download-source.js';
 import { BYTES_PER_SECOND_PER_CONNECTION, COLLECTIONS } from './facts.js';
 import { findProducts } from './find.js';
 import { createHttp } from './http.js';
@@ -63,6 +63,7 @@ export function createCopernicus(given: CopernicusSettings): Provider {
     search: createSearch(settings),
     find: (idsOrNames, signal) => findProducts(idsOrNames, settings, signal),
     source: (product) => createDownloadSource(product, { ...settings, tokens }),
+    fileRoutes: (product) => createFileRoutes(product, { ...settings, tokens }),
     async check(signal) {
       try {
         await tokens.token(signal);

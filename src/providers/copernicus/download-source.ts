@@ -1,15 +1,19 @@
 /** How the bytes of a product are fetched: address, token, who may see it, and what the download host's refusals mean. */
 import type { Product } from '../../jobs/product.js';
 import type { TransferSource } from '../../transfer/transfer.js';
+import type { FileRoute } from '../provider.js';
 import type { Clock } from './clock.js';
 import { downloadError, offlineError } from './errors.js';
-import { valueUrl } from './odata-query.js';
+import type { Http } from './http.js';
+import { listNodes } from './node-listing.js';
+import { nodeUrl, valueUrl } from './odata-query.js';
 import { PROVIDER_ID } from './product-mapping.js';
 import type { TokenKeeper } from './token-keeper.js';
 
 export interface DownloadSourceSettings {
   baseUrl: string;
   downloadUrl: string;
+  http: Http;
   tokens: TokenKeeper;
   clock: Clock;
 }
@@ -51,4 +55,32 @@ export function createDownloadSource(
     fallbackName: fallbackName(product.name),
     translate: (answer) => downloadError(answer, product.name, host, settings.clock.wallMs()),
   };
+}
+
+/** Through Nodes, each file under its own address; else as a stretch of the zip. @throws SourceOffline */
+export function createFileRoutes(product: Product, settings: DownloadSourceSettings): FileRoute[] {
+  const whole = createDownloadSource(product, settings);
+  let folder = product.name;
+  return [
+    {
+      kind: 'listing',
+      async list(signal) {
+        const listing = await listNodes(product, settings, signal);
+        folder = listing?.folder ?? folder;
+        return listing?.files ?? null;
+      },
+      source: ({ path, bytes }) => {
+        const names = path.split('/');
+        return {
+          ...whole,
+          key: `${PROVIDER_ID}/${product.id}/Nodes/${path}`,
+          url: nodeUrl(settings.downloadUrl, product.id, [folder, ...names], '$value'),
+          expectedBytes: bytes,
+          checksums: [],
+          fallbackName: names.at(-1)!,
+        };
+      },
+    },
+    { kind: 'archive', source: whole },
+  ];
 }

@@ -117,3 +117,20 @@ export const productUrl = (baseUrl: string, id: string): string =>
 /** Address of the product's bytes, at the download host itself: the catalogue's own link redirects, and clients lose the token there. */
 export const valueUrl = (downloadUrl: string, id: string): string =>
   `${downloadUrl}/odata/v1/Products(${encodeURIComponent(id)})/$value`;
+
+/** Address of a folder's listing, or of a file's bytes, inside a product. Names stand bare; no name may end its own parenthesis. */
+export function nodeUrl(
+  downloadUrl: string,
+  id: string,
+  names: readonly string[],
+  what: 'Nodes' | '$value',
+): string {
+  const steps = names.map((name) => `/Nodes(${encodeName(name)})`).join('');
+  return `${downloadUrl}/odata/v1/Products(${encodeURIComponent(id)})${steps}/${what}`;
+}
+
+const encodeName = (name: string): string =>
+  encodeURIComponent(name).replace(
+    /[()']/g,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );

@@ -74,6 +74,18 @@ export const odataPageSchema = z.object({
 });
 export type OdataPage = z.infer<typeof odataPageSchema>;
 
+/** One folder of a product's files. */
+export const nodesSchema = z.object({
+  result: z.array(
+    z.object({
+      Name: z.string().min(1).max(LONGEST_NAME),
+      ContentLength: hint(z.coerce.number()),
+      ChildrenNumber: hint(z.coerce.number()),
+    }),
+  ),
+});
+export type OdataNode = z.infer<typeof nodesSchema>['result'][number];
+
 /** A token travels in a header: anything but printable ASCII would break out of it. */
 const token = z.string().regex(/^[\x21-\x7e]{1,16384}$/, 'not a token');
 

@@ -37,6 +37,7 @@ export function createDownloadRoute(deps: DownloadDeps): (exchange: Exchange) =>
     const product = deps.catalogue.byId(id!.toLowerCase());
     const nodes = /^((?:\/Nodes\([^)]*\))+)(\/Nodes|\/\$value)$|^(\/Nodes)$/.exec(rest!);
     if (rest !== '/$value' && !nodes) return refusal(400, 'DAT-ZIP-104', 'Path is not valid');
+    if (nodes && !deps.settings().nodes) return refusal(404, 'DAT-ZIP-101', 'Resource not found');
     if (nodes?.[1]?.includes("('")) return refusal(400, 'DAT-ZIP-104', 'Node names are not quoted');
     const names = [...(nodes?.[1] ?? '').matchAll(/\/Nodes\(([^)]*)\)/g)].map(([, name]) => name!);
     if (nodes && rest!.endsWith('/Nodes'))
@@ -203,12 +204,15 @@ async function listNodes(
     Nodes: { uri: `${address}/Nodes(${name})/Nodes` },
   });
   const paths = [...(file.members?.keys() ?? [])].map((path) => path.split('/'));
+  const empty = emptyFolders(product);
   if (names.length === 0) {
-    const children = new Set(paths.map(([first]) => first)).size;
+    const children = new Set(paths.map(([first]) => first)).size + empty.length;
     const length = file.members === null ? file.source.sizeBytes : 0;
     return json(200, { result: [node(product.name, length, children)] });
   }
   const depth = names.length - 1;
+  if (names.length === 2 && names[0] === product.name && empty.includes(names[1]!))
+    return json(200, { result: [] });
   const below = paths.filter((path) => names.slice(1).every((name, at) => path[at] === name));
   if (names[0] !== product.name || (below.length === 0 && file.members !== null))
     return refusal(404, 'DAT-ZIP-101', 'Resource not found');
@@ -220,9 +224,15 @@ async function listNodes(
       return node(name, 0, new Set(members.map((path) => path[depth + 1])).size);
     return node(name, file.members!.get(members[0]!.join('/'))!.sizeBytes, 0);
   });
+  if (depth === 0) result.push(...empty.map((name) => node(name, 0, 0)));
   const turn = exchange.entry.number;
   const place = (one: Record<string, unknown>): number => hash32(`${turn}:${String(one['Name'])}`);
   return json(200, { result: result.sort((a, b) => place(a) - place(b)) });
+}
+
+/** Folders of real products in which nothing lies; no zip has them. */
+function emptyFolders({ form }: CatalogueProduct): string[] {
+  return form === 'safe-s2-l2a' || form === 'safe-s2-l1c' ? ['AUX_DATA'] : [];
 }
 
 function notFound(id: string): Answer {

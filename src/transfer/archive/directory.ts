@@ -21,7 +21,8 @@ const SPARE_BYTES = 128;
 export const STORED = 0;
 export const DEFLATED = 8;
 
-const FLAG = { encrypted: 1 | (1 << 6) | (1 << 13), descriptor: 1 << 3 } as const;
+const ENCRYPTED_FLAGS = 1 | (1 << 6) | (1 << 13);
+const DESCRIPTOR_FLAG = 1 << 3;
 
 export interface Member {
   /** With forward slashes; safe to join to a folder. A directory's ends in `/`. */
@@ -29,6 +30,8 @@ export interface Member {
   isDirectory: boolean;
   /** 0 = stored, 8 = deflated; others can be listed but not read. */
   method: number;
+  /** Can be listed but not read. */
+  isEncrypted: boolean;
   compressedBytes: number;
   /** Unpacked. */
   bytes: number;
@@ -38,8 +41,6 @@ export interface Member {
   headerOffset: number;
   /** Where the next member or the directory begins: this one ends before. */
   limit: number;
-  /** Its line in the central directory. */
-  entry: ByteRange;
   /** Of the name as written. */
   nameBytes: number;
 }
@@ -93,7 +94,7 @@ async function readEntries(
       ENTRY_BYTES + fixed.readUInt16LE(28) + fixed.readUInt16LE(30) + fixed.readUInt16LE(32);
     if (at + bytes > end) throw archiveError('damaged', 'the central directory ends early');
     const entry = await window.view({ start: at, bytes }, end);
-    const member = toMember(entry, { start: at, bytes }, shift, limits);
+    const member = toMember(entry, shift, limits);
     names.add(member.name, member.isDirectory);
     members.push(member);
     at += bytes;
@@ -103,7 +104,7 @@ async function readEntries(
   return members;
 }
 
-function toMember(entry: Buffer, place: ByteRange, shift: number, limits: ArchiveLimits): Member {
+function toMember(entry: Buffer, shift: number, limits: ArchiveLimits): Member {
   const nameBytes = entry.readUInt16LE(28);
   if (nameBytes > limits.nameBytes)
     throw archiveError('unsafe', `a name of ${nameBytes} bytes is too long`);
@@ -121,24 +122,25 @@ function toMember(entry: Buffer, place: ByteRange, shift: number, limits: Archiv
     [entry.readUInt16LE(34), 0xffff, 4],
   ]);
   const [bytes = 0, compressedBytes = 0, offset = 0, disk = 0] = wide;
-  if (disk !== 0) throw archiveError('unsupported', 'it is spread over several disks');
-  const flags = entry.readUInt16LE(8);
-  if (flags & FLAG.encrypted)
-    throw archiveError('unsupported', `${JSON.stringify(shown(name))} is encrypted`);
+  if (disk !== 0) throw archiveError('damaged', 'it is spread over several disks');
   const member: Member = {
     name,
     isDirectory: name.endsWith('/'),
     method: entry.readUInt16LE(10),
+    isEncrypted: isEncrypted(entry.readUInt16LE(8)),
     compressedBytes,
     bytes,
     crc32: entry.readUInt32LE(16),
     headerOffset: offset + shift,
     limit: 0,
-    entry: place,
     nameBytes,
   };
   refuseImpossible(member);
   return member;
+}
+
+function isEncrypted(flags: number): boolean {
+  return (flags & ENCRYPTED_FLAGS) !== 0;
 }
 
 /** Symbolic links, devices and their like, as Unix marks them in the upper half of the external attributes. */
@@ -155,12 +157,12 @@ function refuseSpecial(name: string, entry: Buffer): void {
 }
 
 function refuseImpossible(member: Member): void {
-  const { name, method, bytes, compressedBytes, isDirectory } = member;
+  const { name, method, bytes, compressedBytes, isDirectory, isEncrypted } = member;
   const details = { member: shown(name), bytes, compressed_bytes: compressedBytes };
   const called = JSON.stringify(shown(name));
   if (isDirectory && bytes !== 0)
     throw archiveError('damaged', `the folder ${called} holds bytes`, details);
-  if (method === STORED && bytes !== compressedBytes)
+  if (method === STORED && bytes !== compressedBytes && !isEncrypted)
     throw archiveError('damaged', `${called} is stored in another length than its own`, details);
   if (method === DEFLATED && bytes > (compressedBytes + 1) * MOST_DEFLATE_RATIO)
     throw archiveError('bomb', `${called} cannot unpack to ${bytes} bytes`, details);
@@ -181,7 +183,8 @@ function separate(members: readonly Member[], directoryStart: number): void {
   for (const [at, member] of inOrder.entries()) {
     const next = inOrder[at + 1];
     member.limit = next?.headerOffset ?? directoryStart;
-    const end = member.headerOffset + LOCAL_BYTES + member.nameBytes + member.compressedBytes;
+    // At the least: how long its header is, the header itself will say.
+    const end = member.headerOffset + LOCAL_BYTES + member.compressedBytes;
     if (end <= member.limit) continue;
     const details = { member: shown(member.name) };
     const called = JSON.stringify(shown(member.name));
@@ -194,53 +197,72 @@ function separate(members: readonly Member[], directoryStart: number): void {
 /**
  * Where a member's data lie, from its local header: one read, seldom two. What the header says must be what the directory
  * says, which alone decides; only the sizes and the CRC may be left to a descriptor behind the data.
- * @throws SourceRefused (`damaged`, `truncated`); what `reader` throws
+ * @throws SourceRefused (`damaged`, `truncated`, `unsupported`); what `reader` throws
  */
 export async function locateData(reader: ByteReader, member: Member): Promise<ByteRange> {
-  return (await locate(reader, member)).data;
+  if (member.isEncrypted)
+    throw archiveError('unsupported', `${JSON.stringify(shown(member.name))} is encrypted`);
+  const { data, disagreement } = await inspect(reader, member);
+  if (disagreement !== null) throw disagrees(member, disagreement);
+  return data;
 }
 
 export interface Location {
   data: ByteRange;
   /** Sizes and CRC are repeated behind the data. */
   hasDescriptor: boolean;
+  /** What the header says otherwise than the directory. */
+  disagreement: string | null;
 }
 
-/** As {@link locateData}, with what a whole check needs besides. */
-export async function locate(reader: ByteReader, member: Member): Promise<Location> {
+/** As {@link locateData}, but a header that disagrees without moving the data is told instead of thrown. */
+export async function inspect(reader: ByteReader, member: Member): Promise<Location> {
   const { headerOffset, limit, nameBytes } = member;
   const least = LOCAL_BYTES + nameBytes;
   const ahead = Math.min(least + SPARE_BYTES, limit - headerOffset);
   let header = await readExactly(reader, { start: headerOffset, bytes: ahead });
-  const disagrees = (what: string): ServiceError =>
-    archiveError('damaged', `${JSON.stringify(shown(member.name))}: ${what}`, {
-      member: shown(member.name),
-    });
-  if (header.readUInt32LE(0) !== 0x04034b50)
-    throw disagrees('it does not begin where the directory says');
-  const extraBytes = header.readUInt16LE(28);
-  const start = headerOffset + least + extraBytes;
-  if (header.readUInt16LE(26) !== nameBytes) throw disagrees('its header has another name');
-  const hasDescriptor = (header.readUInt16LE(6) & FLAG.descriptor) !== 0;
-  const tail = hasDescriptor ? LEAST_DESCRIPTOR_BYTES : 0;
-  if (start + member.compressedBytes + tail > limit)
-    throw disagrees('it reaches into what follows it');
-  if (least + extraBytes > header.length)
-    header = await readExactly(reader, { start: headerOffset, bytes: least + extraBytes });
+  if (header.readUInt16LE(26) !== nameBytes) throw disagrees(member, 'its header has another name');
+  const headerBytes = least + header.readUInt16LE(28);
+  const data = { start: headerOffset + headerBytes, bytes: member.compressedBytes };
+  if (data.start + data.bytes > limit) throw disagrees(member, 'it reaches into what follows it');
+  if (headerBytes > header.length)
+    header = await readExactly(reader, { start: headerOffset, bytes: headerBytes });
+  const hasDescriptor = (header.readUInt16LE(6) & DESCRIPTOR_FLAG) !== 0;
+  const disagreement =
+    hasDescriptor && data.start + data.bytes + LEAST_DESCRIPTOR_BYTES > limit
+      ? 'it has no room for what its header says is behind it'
+      : disagreementOf(header.subarray(0, headerBytes), member, hasDescriptor);
+  return { data, hasDescriptor: hasDescriptor && disagreement === null, disagreement };
+}
+
+function disagreementOf(header: Buffer, member: Member, hasDescriptor: boolean): string | null {
+  const least = LOCAL_BYTES + member.nameBytes;
+  if (header.readUInt32LE(0) !== 0x04034b50) return 'it does not begin where the directory says';
   if (decodeName(header.subarray(LOCAL_BYTES, least)) !== member.name)
-    throw disagrees('its header has another name');
-  if (header.readUInt16LE(6) & FLAG.encrypted) throw disagrees('its header says it is encrypted');
-  if (header.readUInt16LE(8) !== member.method) throw disagrees('its header has another method');
-  const [bytes, compressedBytes] = zip64Values(header.subarray(least, least + extraBytes), [
-    [header.readUInt32LE(22), 0xffff_ffff, 8],
-    [header.readUInt32LE(18), 0xffff_ffff, 8],
-  ]);
+    return 'its header has another name';
+  if (isEncrypted(header.readUInt16LE(6)) !== member.isEncrypted)
+    return 'its header says otherwise whether it is encrypted';
+  if (header.readUInt16LE(8) !== member.method) return 'its header has another method';
+  let sizes: number[];
+  try {
+    sizes = zip64Values(header.subarray(least), [
+      [header.readUInt32LE(22), 0xffff_ffff, 8],
+      [header.readUInt32LE(18), 0xffff_ffff, 8],
+    ]);
+  } catch (error) {
+    return (error as Error).message;
+  }
   const isSame = (local: number | undefined, central: number): boolean =>
     local === central || (hasDescriptor && local === 0);
-  if (!isSame(bytes, member.bytes) || !isSame(compressedBytes, member.compressedBytes))
-    throw disagrees('its header has another size');
-  if (!isSame(header.readUInt32LE(14), member.crc32)) throw disagrees('its header has another CRC');
-  return { data: { start, bytes: member.compressedBytes }, hasDescriptor };
+  if (!isSame(sizes[0], member.bytes) || !isSame(sizes[1], member.compressedBytes))
+    return 'its header has another size';
+  return isSame(header.readUInt32LE(14), member.crc32) ? null : 'its header has another CRC';
+}
+
+function disagrees(member: Member, what: string): ServiceError {
+  return archiveError('damaged', `${JSON.stringify(shown(member.name))}: ${what}`, {
+    member: shown(member.name),
+  });
 }
 
 /** Fields in the order of the zip64 extra, which holds those alone that are all ones in the header. */

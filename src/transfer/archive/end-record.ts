@@ -37,7 +37,7 @@ export function tailRange(bytes: number): ByteRange {
   return { start, bytes: bytes - start };
 }
 
-/** @throws SourceRefused (`truncated`, `damaged`, `bomb`, `unsupported`) */
+/** @throws SourceRefused (`truncated`, `damaged`, `bomb`) */
 export async function findDirectory(
   window: WindowReader,
   limits: ArchiveLimits,
@@ -157,7 +157,7 @@ async function placeOf(
 }
 
 function severalDisks() {
-  return archiveError('unsupported', 'it is spread over several disks');
+  return archiveError('damaged', 'it is spread over several disks');
 }
 
 function safe(bytes: Buffer, at: number): number {

@@ -10,7 +10,7 @@ export const archiveFaults = [
   'unsafe',
   /** It would unpack to far more than it is. */
   'bomb',
-  /** Sound perhaps, but of a form that is not read here: several disks, encryption. */
+  /** Sound perhaps, but of a form that is not read here: encrypted. */
   'unsupported',
 ] as const;
 export type ArchiveFault = (typeof archiveFaults)[number];

@@ -78,6 +78,7 @@ export function createMemoryProvider(products: Product[] = []): MemoryProvider {
       return found.filter((product) => product !== undefined);
     },
     source: unused,
+    fileRoutes: () => [],
     check: async () => ({ state: provider.state, detail: 'memory' }),
     async close() {},
   };

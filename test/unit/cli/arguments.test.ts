@@ -46,6 +46,7 @@ describe('toRequest', () => {
       ...{ productType: 'S2MSI2A', start: '2025-01-01', end: '2025-01-03', aoi: '29SPC' },
       ...{ cloudMax: 20, maxProducts: 5, maxBytes: 1e9, order: 'oldest', onError: 'stop' },
       ...{ ifExists: 'skip', priority: 'bulk', label: ['field=north', 'note=a=b'] },
+      ...{ include: ['*_B04_10m.jp2', 'MTD_*.xml'], exclude: ['**/R60m/*'] },
     });
     expect(searchDownloadRequestSchema.parse(request)).toEqual({
       ...{ job_type: 'search_download', provider: 'copernicus', collection: 'SENTINEL-2' },
@@ -53,6 +54,7 @@ describe('toRequest', () => {
       ...{ aoi: { tile: '29SPC' }, cloud_cover_max: 20, max_products: 5, max_bytes: 1e9 },
       ...{ order: 'oldest', on_error: 'stop', if_exists: 'skip', priority: 'bulk' },
       labels: { field: 'north', note: 'a=b' },
+      assets: { include: ['*_B04_10m.jp2', 'MTD_*.xml'], exclude: ['**/R60m/*'] },
     });
   });
 
@@ -60,6 +62,11 @@ describe('toRequest', () => {
     expect(toRequest({ ...base, products: ['X.SAFE'] })).toEqual({
       ...{ provider: 'copernicus', collection: 'SENTINEL-2', products: ['X.SAFE'] },
     });
+  });
+
+  it('D17 takes one kind of pattern without the other', () => {
+    expect(toRequest({ ...base, exclude: ['*.xml'] }).assets).toEqual({ exclude: ['*.xml'] });
+    expect(toRequest({ ...base, include: ['*.jp2'] }).assets).toEqual({ include: ['*.jp2'] });
   });
 
   it('refuses a label without a value', () => {

@@ -54,6 +54,39 @@ describe('a manifest', () => {
     });
   });
 
+  it('D17 marks a partial product, with the patterns, and says where each file lies inside it', () => {
+    const assets = { include: ['*.xml', '*_B04_10m.jp2'], exclude: ['*_B08_*'] };
+    const folder = 'copernicus/SENTINEL-2/a/a.SAFE';
+    const at = (path: string): Artifact => ({ ...artifact, path: `${folder}/${path}` });
+    const artifacts = [
+      at('GRANULE/G/IMG_DATA/R10m/T_B04_10m.jp2'),
+      at('DATASTRIP/D/QI_DATA/REPORT.xml'),
+      at('GRANULE/G/QI_DATA/REPORT.xml'),
+    ];
+    const entry = { product: product('a'), artifacts, reused: false };
+    const build = (files: number, of: number) =>
+      buildManifest(jobHeader('j', { assets }), 'jobs/j', [{ ...entry, selection: { files, of } }])
+        .features[0]!;
+    const item = build(3, 90);
+    expect(item.properties).toMatchObject({
+      'nimbus:partial': true,
+      'nimbus:assets': { ...assets, files: 3, of: 90 },
+    });
+    expect(Object.keys(item.assets)).toEqual([
+      'T_B04_10m.jp2',
+      'a.SAFE/DATASTRIP/D/QI_DATA/REPORT.xml',
+      'a.SAFE/GRANULE/G/QI_DATA/REPORT.xml',
+    ]);
+    expect(item.assets['T_B04_10m.jp2']).toMatchObject({
+      href: `../../${folder}/GRANULE/G/IMG_DATA/R10m/T_B04_10m.jp2`,
+      'file:local_path': 'a.SAFE/GRANULE/G/IMG_DATA/R10m/T_B04_10m.jp2',
+    });
+    expect(build(3, 3).properties).toMatchObject({ 'nimbus:partial': false });
+    const whole = buildManifest(jobHeader('j'), 'jobs/j', [entry]).features[0]!;
+    expect(whole.properties).not.toHaveProperty('nimbus:partial');
+    expect(whole.assets['T_B04_10m.jp2']).not.toHaveProperty('file:local_path');
+  });
+
   it('F063 is the same text when it is written again', () => {
     const entry = { product: product('a'), artifacts: [artifact], reused: true };
     const write = () => JSON.stringify(buildManifest(jobHeader('j'), 'jobs/j', [entry]));

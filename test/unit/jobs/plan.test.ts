@@ -46,15 +46,61 @@ describe('a plan', () => {
     });
   });
 
+  it('D17 does not know how much it is where single files are selected', () => {
+    const found = ['a', 'b'].map((id) => product(id, { bytes: 10 }));
+    const bytesTotal = (assets?: { include: string[]; exclude: string[] }) =>
+      planProducts(found, { ...none, order: 'newest', assets }).bytesTotal;
+    expect(bytesTotal({ include: ['*_B04_*'], exclude: [] })).toBeNull();
+    expect(bytesTotal({ include: [], exclude: [] })).toBe(20);
+    expect(bytesTotal()).toBe(20);
+  });
+
   it('D25 stays within max_products and max_bytes and says what it left out', () => {
     const found = ['a', 'b', 'c'].map((id) => product(id, { bytes: 10 }));
     expect(planProducts(found, { ...none, order: 'oldest', max_products: 2 })).toMatchObject({
       leftOut: 1,
+      limitedBy: 'max_products',
       bytesTotal: 20,
     });
     expect(planProducts(found, { ...none, order: 'oldest', max_bytes: 15 })).toMatchObject({
       leftOut: 2,
+      limitedBy: 'max_bytes',
       bytesTotal: 10,
+    });
+    expect(planProducts(found, { ...none, order: 'oldest', max_bytes: 30 })).toMatchObject({
+      leftOut: 0,
+      limitedBy: null,
+    });
+  });
+
+  it('D25 says which limit was reached when nothing more was found, because the search stops there', () => {
+    const found = ['a', 'b'].map((id) => product(id));
+    expect(planProducts(found, { ...none, order: 'newest', max_products: 2 })).toMatchObject({
+      leftOut: 0,
+      limitedBy: 'max_products',
+    });
+  });
+
+  it('D25 takes nothing when the first product alone is more than max_bytes', () => {
+    const found = [product('a', { bytes: 10 }), product('b', { bytes: 1 })];
+    expect(planProducts(found, { ...none, order: 'oldest', max_bytes: 9 })).toMatchObject({
+      products: [],
+      leftOut: 2,
+      limitedBy: 'max_bytes',
+    });
+  });
+
+  it('D25 leaves sizes that nobody announced, as those of selected files, to the job itself', () => {
+    const whole = [product('a', { bytes: 10 }), product('b', { bytes: null })];
+    expect(planProducts(whole, { ...none, order: 'oldest', max_bytes: 10 })).toMatchObject({
+      leftOut: 0,
+      bytesTotal: null,
+    });
+    const assets = { include: ['*.jp2'], exclude: [] };
+    expect(planProducts(whole, { ...none, order: 'oldest', max_bytes: 1, assets })).toMatchObject({
+      leftOut: 0,
+      limitedBy: null,
+      bytesTotal: null,
     });
   });
 

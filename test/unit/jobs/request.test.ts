@@ -58,6 +58,28 @@ describe('a search_download request', () => {
     expect(issuePaths({ ...base, ...change })).toContain(path);
   });
 
+  it('D17 takes patterns for files, and names the one that is wrong and why', () => {
+    const assets = { include: ['*_B04_10m.jp2', 'GRANULE/**/R20m/*'], exclude: ['*_TCI_*'] };
+    expect(jobRequestSchema.parse({ ...base, assets }).assets).toEqual(assets);
+    expect(jobRequestSchema.parse({ ...base, assets: {} }).assets).toEqual({
+      include: [],
+      exclude: [],
+    });
+    const wrong = { include: ['*.jp2', '/GRANULE/*'], exclude: ['a{b,c}'] };
+    const { error } = jobRequestSchema.safeParse({ ...base, assets: wrong });
+    expect(error!.issues.map(({ path, message }) => [path.join('.'), message])).toEqual([
+      ['assets.include.1', expect.stringMatching(/relative to the product/)],
+      ['assets.exclude.0', expect.stringMatching(/Braces/)],
+    ]);
+    expect(issuePaths({ ...base, assets: { include: ['a'.repeat(201)] } })).toEqual([
+      'assets.include.0',
+    ]);
+    expect(issuePaths({ ...base, assets: { include: Array(101).fill('*') } })).toEqual([
+      'assets.include',
+    ]);
+    expect(issuePaths({ ...base, assets: { only: ['*'] } })).toEqual(['assets']);
+  });
+
   it('reads a day as the whole UTC day, both ends included', () => {
     const window = requestWindow(base)!;
     expect(new Date(window.startMs).toISOString()).toBe('2025-01-01T00:00:00.000Z');

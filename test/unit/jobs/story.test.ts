@@ -26,6 +26,17 @@ describe('a story', () => {
   });
 });
 
+describe('taking events to be recorded', () => {
+  it('stops before too many characters, but always takes one', () => {
+    const story = new Story('job', initialSnapshot(at));
+    for (const size of [10, 5_000, 10, 10])
+      story.tell('product.completed', at, { text: 'x'.repeat(size) }, {});
+    const taken: number[][] = [];
+    while (story.hasUntold) taken.push(story.take(80, 1_000).map(({ number }) => number));
+    expect(taken).toEqual([[1], [2], [3, 4]]);
+  });
+});
+
 describe('progress', () => {
   const running = {
     ...initialSnapshot(at),
@@ -49,6 +60,24 @@ describe('progress', () => {
       bytes_total: 200,
       speed_bytes_per_second: 25,
       eta_seconds: 4,
+    });
+  });
+
+  it('D17 without announced sizes, tells the total once every transfer knows its own', () => {
+    const selective = { ...running, bytes_total: null, products_total: 3, products_failed: 1 };
+    const done = { ...selective, products_done: 1, bytes_done: 40, in_flight: ['a'] };
+    const unknown = { ...live('a', 30), bytes_total: null };
+    const known = { ...live('a', 30), bytes_total: 60 };
+    expect(progressFigures(done, [unknown], 0)).toMatchObject({ bytes_total: null, progress: 66 });
+    expect(progressFigures(done, [known], 0)).toMatchObject({
+      bytes_total: 100,
+      bytes_downloaded: 70,
+      progress: 83,
+    });
+    const ended = { ...done, products_done: 2, bytes_done: 100, in_flight: [] };
+    expect(progressFigures({ ...ended, state: 'succeeded' }, [], 0)).toMatchObject({
+      bytes_total: 100,
+      progress: 100,
     });
   });
 

@@ -8,14 +8,16 @@ import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ERROR_CODES, isServiceError, type ServiceError } from '../../../src/jobs/error-codes.js';
 import type { Checksum } from '../../../src/jobs/product.js';
+import { certificateFor, hasOpenssl, trust, type Identity } from '../../support/certificates.js';
 import { FAULTS, kindsFor, resetsConnection, scripted, type World } from '../../support/faults.js';
-import { bytesOf, createKit, type Kit } from '../../support/transfer-kit.js';
+import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
 
-const RUNS = Number(process.env.NIMBUS_FAULT_RUNS ?? 120);
+const RUNS = Number(process.env.NIMBUS_FAULT_RUNS ?? 100);
 const SEED = process.env.NIMBUS_FAULT_SEED;
+const serve = useKits();
 const LONGEST_ATTEMPT_MS = 20_000;
 /** Once the server is honest, calls until the file is there: the first may find that the product "changed". */
 const HONEST_CALLS = 3;
@@ -69,20 +71,9 @@ const scene = fc
 
 let world: World;
 let stop = new AbortController();
-let kit: Kit;
-beforeAll(async () => {
-  kit = await createKit(
-    scripted(() => world),
-    {
-      server: {
-        onConnection: () => (world && resetsConnection(world) ? 'reset' : 'accept'),
-      },
-    },
-  );
-});
-afterAll(() => kit.close());
 
 async function attempt(
+  kit: Kit,
   directory: string,
   source: ReturnType<Kit['source']>,
 ): Promise<ServiceError | null> {
@@ -111,43 +102,66 @@ async function attempt(
   }
 }
 
-it(
-  'ends in the exact file or in a typed error, and an honest server mends it',
-  { timeout: 10_000 + RUNS * 2_000 },
-  async () => {
-    let run = 0;
-    await fc.assert(
-      fc.asyncProperty(scene, async ({ fixed, faults }) => {
-        const { size, knows, knowsLength, isPinned, isDated, servesRanges, connections } = fixed;
-        const start = size % 1000;
-        world = {
-          file: pool.subarray(start, start + size),
-          other: pool.subarray(start + 1_500_000, start + 1_500_000 + size),
-          etag: isPinned ? '"one"' : null,
-          lastModified: isDated ? 'Wed, 01 Jan 2025 00:00:00 GMT' : null,
-          servesRanges,
-          faults: structuredClone(faults),
-          validToken: 0,
-          forbiddenHost: '127.0.0.1:9',
-          onPause: () => stop.abort(),
-        };
-        let token = 0;
-        const source = kit.source(world.file, {
-          connections,
-          checksums: checksumsOf(world.file, knows),
-          expectedBytes: knowsLength ? size : null,
-          headers: async () => ({ authorization: `Bearer ${token}` }),
-          rejected: () => void token++,
-        });
-        const directory = join(kit.directory, String(++run));
-        let error = await attempt(directory, source);
-        while (error && world.faults.length > 0) error = await attempt(directory, source);
-        for (let calls = 0; error && calls < HONEST_CALLS; calls++)
-          error = await attempt(directory, source);
-        expect(error, 'an honest server mends it').toBeNull();
-      }),
-      { numRuns: RUNS, ...(SEED !== undefined && { seed: Number(SEED) }) },
-    );
-    expect(kit.server.connections().peak).toBeLessThanOrEqual(8);
-  },
-);
+/** Draws scenes and plays each, against plain HTTP or TLS. */
+async function playScenes(runs: number, identity?: Identity): Promise<void> {
+  const kit = await serve(
+    scripted(() => world),
+    {
+      server: {
+        ...(identity && { identity }),
+        onConnection: () => (world && resetsConnection(world) ? 'reset' : 'accept'),
+      },
+    },
+  );
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(scene, async ({ fixed, faults }) => {
+      const { size, knows, knowsLength, isPinned, isDated, servesRanges, connections } = fixed;
+      const start = size % 1000;
+      world = {
+        file: pool.subarray(start, start + size),
+        other: pool.subarray(start + 1_500_000, start + 1_500_000 + size),
+        etag: isPinned ? '"one"' : null,
+        lastModified: isDated ? 'Wed, 01 Jan 2025 00:00:00 GMT' : null,
+        servesRanges,
+        faults: structuredClone(faults),
+        validToken: 0,
+        forbiddenHost: '127.0.0.1:9',
+        onPause: () => stop.abort(),
+      };
+      let token = 0;
+      const source = kit.source(world.file, {
+        connections,
+        checksums: checksumsOf(world.file, knows),
+        expectedBytes: knowsLength ? size : null,
+        headers: async () => ({ authorization: `Bearer ${token}` }),
+        rejected: () => void token++,
+      });
+      const directory = join(kit.directory, String(++run));
+      let error = await attempt(kit, directory, source);
+      while (error && world.faults.length > 0) error = await attempt(kit, directory, source);
+      for (let calls = 0; error && calls < HONEST_CALLS; calls++)
+        error = await attempt(kit, directory, source);
+      expect(error, 'an honest server mends it').toBeNull();
+      expect(kit.server.peaks.get('/') ?? 0, 'connections').toBeLessThanOrEqual(connections);
+      kit.server.peaks.clear();
+    }),
+    { numRuns: runs, ...(SEED !== undefined && { seed: Number(SEED) }) },
+  );
+}
+
+const timeout = 10_000 + RUNS * 2_000;
+
+describe('ends in the exact file or in a typed error, and an honest server mends it', () => {
+  it('over plain HTTP', { timeout }, () => playScenes(RUNS));
+
+  it.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', { timeout }, async () => {
+    const identity = certificateFor('IP:127.0.0.1');
+    const distrust = trust(identity);
+    try {
+      await playScenes(Math.ceil(RUNS / 3), identity);
+    } finally {
+      distrust();
+    }
+  });
+});

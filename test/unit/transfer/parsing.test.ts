@@ -1,10 +1,8 @@
-/** The pure parts: heads, ranges, waits, chunks, names, media types, archives. */
+/** The pure parts: heads, ranges, waits, chunks, names, media types. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { algorithmsToCompute, usableChecksums } from '../../../src/transfer/checksums.js';
 import { dispositionName, sanitiseFileName } from '../../../src/transfer/file-name.js';
-import type { FileHandleLike } from '../../../src/transfer/files.js';
-import { zipFault } from '../../../src/transfer/archive.js';
 import { ChunkedDecoder } from '../../../src/transfer/http/chunked.js';
 import {
   framingOf,
@@ -17,8 +15,6 @@ import {
 import { backoffMs } from '../../../src/transfer/limits.js';
 import { mediaTypeOf } from '../../../src/transfer/media-type.js';
 import { chunked } from '../../support/lying-server.js';
-import { bytesOf } from '../../support/transfer-kit.js';
-import { storedZip } from '../../support/zip.js';
 
 describe('a head', () => {
   it('is read with lower-case names and joined repeats', () => {
@@ -200,46 +196,6 @@ describe('what bytes are', () => {
     ['nope', 'application/octet-stream'],
   ])('%j is %s', (text, type) => expect(mediaTypeOf(Buffer.from(text, 'latin1'))).toBe(type));
 });
-
-describe('a zip', () => {
-  const zip = storedZip({ 'a.txt': bytesOf(1000), 'b/c.txt': bytesOf(2000, 2) });
-  const fault = (bytes: Buffer) => zipFault(inMemory(bytes), bytes.length);
-  it('is sound', async () => {
-    expect(await fault(zip)).toBeNull();
-    expect(await fault(storedZip({}))).toBeNull();
-  });
-  it('is sound with thousands of members', async () => {
-    const names = Array.from({ length: 5000 }, (_, i) => [
-      `folder/with/a/long/name/${i}.bin`,
-      Buffer.alloc(1),
-    ]);
-    expect(await fault(storedZip(Object.fromEntries(names)))).toBeNull();
-  });
-  it('cut anywhere is not', async () => {
-    for (let length = 0; length < zip.length; length += 7)
-      expect(await fault(zip.subarray(0, length))).not.toBeNull();
-  });
-  it('with a damaged directory is not', async () => {
-    for (const [from, what] of [
-      [22, 1],
-      [12, 2],
-      [10, 3],
-      [6, 4],
-    ] as const) {
-      const damaged = Buffer.from(zip);
-      damaged[damaged.length - from] = (damaged[damaged.length - from] ?? 0) ^ what;
-      if (from !== 22) expect(await fault(damaged)).not.toBeNull();
-    }
-  });
-});
-
-function inMemory(bytes: Buffer): FileHandleLike {
-  return {
-    read: async (memory: Uint8Array, offset: number, length: number, position: number) => ({
-      bytesRead: bytes.copy(memory, offset, position, position + length),
-    }),
-  } as unknown as FileHandleLike;
-}
 
 it('computes what is announced and asked for, else SHA-256', () => {
   expect(algorithmsToCompute([])).toEqual(['sha256']);

@@ -1,28 +1,29 @@
-/** F017 and F024 over TLS, and that a good certificate works. Needs `openssl` to make a certificate. */
-import { execFileSync, fork, spawnSync } from 'node:child_process';
+/** F017, F022 and F024 over TLS, and that a good certificate works. */
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { certificateFor, hasOpenssl, type Identity } from '../../support/certificates.js';
 import { compileTransfer } from '../../support/compiled-transfer.mjs';
-import { honest, startLyingServer, type LyingServer } from '../../support/lying-server.js';
-import { bytesOf, createKit, md5, type Kit } from '../../support/transfer-kit.js';
+import {
+  honest,
+  startLyingServer,
+  type LyingServer,
+  type LyingServerOptions,
+  type Script,
+} from '../../support/lying-server.js';
+import { bytesOf, md5, useKits } from '../../support/transfer-kit.js';
 
 const file = bytesOf(300_000);
+const etag = '"one"';
 const childPath = fileURLToPath(new URL('../../support/transfer-child.mjs', import.meta.url));
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
-let kit: Kit | undefined;
-let secure: LyingServer | undefined;
-afterEach(async () => {
-  await kit?.close();
-  await secure?.close();
-  kit = secure = undefined;
-});
+const serve = useKits();
 
 it('F017 a handshake that never ends is a connect timeout', async () => {
-  kit = await createKit(() => ({ silent: true }));
+  const kit = await serve(() => ({ silent: true }));
   const url = kit.server.url().replace('http:', 'https:');
   const limits = { connectMs: 100, triesWithoutProgress: 2 };
   await expect(kit.fetch(kit.source(file, { url }), { limits })).rejects.toMatchObject({
@@ -33,74 +34,119 @@ it('F017 a handshake that never ends is a connect timeout', async () => {
 
 describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
   let scratch: string;
-  let key: Buffer;
-  let cert: Buffer;
-  beforeAll(() => {
+  let compiled: Awaited<ReturnType<typeof compileTransfer>>;
+  let good: Identity;
+  let expired: Identity;
+  let misnamed: Identity;
+  let secure: LyingServer | undefined;
+  beforeAll(async () => {
     scratch = mkdtempSync(join(tmpdir(), 'nimbus-tls-'));
-    execFileSync(
-      'openssl',
-      `req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout key -out cert`.split(
-        ' ',
-      ),
-      { cwd: scratch, stdio: 'ignore' },
-    );
-    key = readFileSync(join(scratch, 'key'));
-    cert = readFileSync(join(scratch, 'cert'));
+    good = certificateFor('DNS:localhost');
+    expired = certificateFor('DNS:localhost', -1);
+    misnamed = certificateFor('DNS:elsewhere.example');
+    compiled = await compileTransfer();
   });
-  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+  afterAll(async () => {
+    rmSync(scratch, { recursive: true, force: true });
+    await compiled.remove();
+  });
+  afterEach(async () => {
+    await secure?.close();
+    secure = undefined;
+  });
+
+  async function serveSecurely(script: Script, identity: Identity, options?: LyingServerOptions) {
+    secure = await startLyingServer(script, { ...options, identity });
+    return { server: secure, host: `localhost:${new URL(secure.url()).port}` };
+  }
+
+  /** In a process of its own that trusts our certificates, for trust is settled when a process starts. */
+  async function fetchTrusting(host: string, path = '/file', plainHttpHosts: string[] = []) {
+    const trusted = join(scratch, 'trusted');
+    writeFileSync(trusted, Buffer.concat([good.cert, expired.cert, misnamed.cert]));
+    const child = fork(childPath, { env: { ...process.env, NODE_EXTRA_CA_CERTS: trusted } });
+    child.send({
+      entry: compiled.entry,
+      source: {
+        key: path,
+        url: `https://${host}${path}`,
+        trustedHosts: [host],
+        plainHttpHosts,
+        expectedBytes: file.length,
+        checksums: [{ algorithm: 'md5', value: md5(file) }],
+        fallbackName: 'x',
+      },
+      options: {
+        directory: mkdtempSync(join(scratch, 'asset-')),
+        limits: { blockBytes: 64 * 1024, connectMs: 2000, headersMs: 2000, idleMs: 500 },
+      },
+    });
+    const [outcome] = (await once(child, 'message')) as [unknown];
+    return outcome;
+  }
+  const whole = { bytes: file.length, checksum: { value: md5(file), level: 'provider' } };
 
   it('F024 a certificate that nobody vouches for is refused at once, without the token', async () => {
-    kit = await createKit(() => ({}));
-    secure = await startLyingServer((request) => honest(request, file), {
-      identity: { key, cert },
-    });
-    kit.allow({ hosts: [secure.host] });
-    const url = secure.url().replace('127.0.0.1', 'localhost');
-    const trustedHosts = [new URL(url).host];
-    const failure = kit.fetch(kit.source(file, { url, trustedHosts }));
+    const kit = await serve(() => ({}));
+    const { server, host } = await serveSecurely((request) => honest(request, file), good);
+    kit.allow({ hosts: [server.host] });
+    const failure = kit.fetch(
+      kit.source(file, { url: `https://${host}/file`, trustedHosts: [host] }),
+    );
     await expect(failure).rejects.toMatchObject({
       code: 'SourceRefused',
       message: expect.stringContaining('certificate'),
     });
-    expect(secure.requests).toHaveLength(0);
+    expect(server.requests).toHaveLength(0);
+    expect(server.connections().accepted).toBe(1);
     expect(kit.notes).toHaveLength(0);
   });
 
-  it('fetches from a host whose certificate is good, and never goes to http from there', async () => {
-    const compiled = await compileTransfer();
-    kit = await createKit((request) => honest(request, file));
-    const plain = kit.server;
-    secure = await startLyingServer(
-      (request) =>
-        request.path === '/file'
-          ? honest(request, file)
-          : { status: 302, headers: { location: plain.url(), 'content-length': '0' } },
-      { identity: { key, cert } },
+  it.each([
+    ['has expired', () => expired, 'CERT_HAS_EXPIRED'],
+    ['is for another host', () => misnamed, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ])('F024 a certificate that %s is refused at once', async (_, identity, code) => {
+    const { server, host } = await serveSecurely((request) => honest(request, file), identity());
+    expect(await fetchTrusting(host)).toMatchObject({
+      code: 'SourceRefused',
+      message: expect.stringContaining(code),
+    });
+    expect(server.requests).toHaveLength(0);
+    expect(server.connections().accepted, 'no retry storm').toBe(1);
+  });
+
+  it('fetches from a host whose certificate is good', async () => {
+    const { host } = await serveSecurely((request) => honest(request, file, { etag }), good);
+    expect(await fetchTrusting(host)).toMatchObject(whole);
+  });
+
+  it('F049 never goes to http from there', async () => {
+    const kit = await serve((request) => honest(request, file));
+    const { host } = await serveSecurely(
+      () => ({ status: 302, headers: { location: kit.server.url(), 'content-length': '0' } }),
+      good,
     );
-    const host = `localhost:${new URL(secure.url()).port}`;
-    const outcomes: unknown[] = [];
-    for (const path of ['/file', '/redirect']) {
-      const child = fork(childPath, {
-        env: { ...process.env, NODE_EXTRA_CA_CERTS: join(scratch, 'cert') },
-      });
-      const source = {
-        key: path,
-        url: `https://${host}${path}`,
-        trustedHosts: [host],
-        plainHttpHosts: [plain.host],
-        expectedBytes: file.length,
-        checksums: [{ algorithm: 'md5', value: md5(file) }],
-        fallbackName: 'x',
-      };
-      const options = { directory: join(kit.directory, path.slice(1)) };
-      child.send({ entry: compiled.entry, source, options });
-      outcomes.push(((await once(child, 'message')) as [unknown])[0]);
-    }
-    await compiled.remove();
-    expect(outcomes).toMatchObject([
-      { bytes: file.length, checksum: { level: 'provider' } },
-      { code: 'SourceRefused', message: expect.stringContaining('leave https') },
-    ]);
-    expect(plain.requests).toHaveLength(0);
+    expect(await fetchTrusting(host, '/redirect', [kit.server.host])).toMatchObject({
+      code: 'SourceRefused',
+      message: expect.stringContaining('leave https'),
+    });
+    expect(kit.server.requests).toHaveLength(0);
+  });
+
+  it('F022 resets in the handshake are tried again', async () => {
+    const { host } = await serveSecurely((request) => honest(request, file, { etag }), good, {
+      onConnection: (index) => (index < 2 ? 'reset' : 'accept'),
+    });
+    expect(await fetchTrusting(host)).toMatchObject(whole);
+  });
+
+  it('F001, F016 cuts, resets and silence inside of a body are gone on from', async () => {
+    const { server, host } = await serveSecurely((request) => {
+      const answer = honest(request, file, { etag });
+      const then = (['end', 'reset', 'hang'] as const)[request.index];
+      return then ? { ...answer, body: answer.body.subarray(0, 70_000), then } : answer;
+    }, good);
+    expect(await fetchTrusting(host)).toMatchObject(whole);
+    expect(server.bytesSent()).toBeLessThanOrEqual(file.length + 3 * 64 * 1024);
   });
 });

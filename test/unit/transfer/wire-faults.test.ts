@@ -1,8 +1,10 @@
 /** Faults of the wire (F001–F023): what a server does to a body must never reach the verified file. */
-import { gzipSync } from 'node:zlib';
+import dns from 'node:dns';
 import { readFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { chunked, honest, type Answer, type Script } from '../../support/lying-server.js';
 import { bytesOf, useKits, md5, OVERLAP_BYTES, type Kit } from '../../support/transfer-kit.js';
 
@@ -102,6 +104,7 @@ it('F002 a Content-Length larger than the body is never complete', async () => {
     const answer = honest(request, file, { etag });
     return request.index === 0 ? { ...answer, body: answer.body.subarray(0, 500_000) } : answer;
   });
+  kit.allow({ copies: 1 });
   await fetchExactly(kit);
   expect(kit.server.requests).toHaveLength(2);
 });
@@ -382,6 +385,7 @@ describe('F017 a server that stops in the middle', () => {
         ? { ...answer, body: answer.body.subarray(0, 300_000), then: 'hang' }
         : answer;
     });
+    kit.allow({ copies: 1 });
     await fetchExactly(kit);
     expect(kit.server.requests[1]?.from).toBe(300_000 - OVERLAP_BYTES);
   });
@@ -408,6 +412,25 @@ describe('F020 endless heads and redirects', () => {
     const failure = kit.fetch(kit.source(file));
     await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
     expect(kit.server.requests).toHaveLength(11);
+  });
+  it('bounds a head that never ends, however it is dealt out', async () => {
+    const line = `x-more: ${'y'.repeat(1000)}\r\n`;
+    const kit = await serve(() => ({ head: `HTTP/1.1 200 OK\r\n${line.repeat(100_000)}` }));
+    const failure = kit.fetch(kit.source(file));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+  });
+  it('bounds interim answers that never end', async () => {
+    const kit = await serve(() => ({
+      head: 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(2_000_000),
+      headSliceBytes: 64 * 1024,
+      then: 'hang',
+    }));
+    const startMs = performance.now();
+    const failure = kit.fetch(kit.source(file), { limits: { triesWithoutProgress: 1 } });
+    await expect(failure).rejects.toMatchObject({
+      code: expect.stringMatching(/^Source(Refused|Unavailable)$/),
+    });
+    expect(performance.now() - startMs).toBeLessThan(5000);
   });
   it('sees a circle', async () => {
     const kit = await serve(({ path }) => ({
@@ -437,20 +460,176 @@ it('F021 gives up when nothing new comes', async () => {
   expect(kit.server.requests).toHaveLength(5);
 });
 
-it('F022 a connection reset before the head is tried again', async () => {
-  const kit = await serve((request) =>
-    request.index === 0
-      ? { status: 200, headers: {}, then: 'reset', silent: false, body: '' }
-      : honest(request, file),
-  );
-  await fetchExactly(kit);
+describe('F018 the link goes down and comes back', () => {
+  /** The first answer stops half-way; from then on the server takes connections and says nothing, until it is told. */
+  const blackHole = () => {
+    const link = { isDown: false };
+    const script: Script = (request) => {
+      if (link.isDown) return { silent: true };
+      const answer = honest(request, file, { etag });
+      if (request.index > 0) return answer;
+      link.isDown = true;
+      return { ...answer, body: answer.body.subarray(0, 300_000), then: 'hang' };
+    };
+    return { link, script };
+  };
+  const limits = { connectMs: 100, headersMs: 100, idleMs: 100 };
+
+  it('within the tries: the same call goes on by itself from where it was', async () => {
+    const { link, script } = blackHole();
+    const kit = await serve(script);
+    kit.allow({ copies: 1 });
+    const result = await kit.fetch(kit.source(file), {
+      limits,
+      onNote: () => kit.server.requests.length === 3 && (link.isDown = false),
+    });
+    expect((await kit.content(result)).equals(file)).toBe(true);
+    expect(kit.server.requests.at(-1)?.from).toBe(300_000);
+  });
+  it('for longer: a typed error, and a later call goes on from where it was', async () => {
+    const { link, script } = blackHole();
+    const kit = await serve(script);
+    kit.allow({ copies: 1 });
+    const startMs = performance.now();
+    for (let call = 0; call < 3; call++)
+      await expect(kit.fetch(kit.source(file), { limits })).rejects.toMatchObject({
+        code: 'SourceUnavailable',
+      });
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+    link.isDown = false;
+    const result = await fetchExactly(kit);
+    expect(result).toMatchObject({ resumedFrom: 300_000, bytesFetched: 400_000 });
+  });
 });
 
-it('F023 names the host that cannot be reached', async () => {
-  const kit = await serve(() => ({}));
-  await kit.server.close();
-  const failure = kit.fetch(kit.source(file));
-  await expect(failure).rejects.toThrow(kit.server.host);
+describe('F022 a connection that breaks where it was about to be used again', () => {
+  it('before the head: is tried again', async () => {
+    const kit = await serve((request) =>
+      request.index === 0 ? { head: '', then: 'reset' } : honest(request, file),
+    );
+    await fetchExactly(kit);
+  });
+  it.each(['end', 'reset'] as const)(
+    'kept alive and closed under the next request by a %s: costs nothing but a new connection',
+    async (then) => {
+      const used = new Set<number>();
+      const kit = await serve(
+        (request) => {
+          const isSecond = used.has(request.connection);
+          used.add(request.connection);
+          if (isSecond) return { head: '', then };
+          const answer = honest(request, file, { etag });
+          // no more than a part, so that there is a next request
+          return request.to === null || request.to - request.from > 100_000
+            ? honest({ ...request, isRanged: true, to: request.from + 100_000 }, file, { etag })
+            : answer;
+        },
+        { connections: 2 },
+      );
+      await fetchExactly(kit);
+    },
+  );
+  it('RST in the middle of the body: goes on from there', async () => {
+    const kit = await serve((request) => {
+      const answer = honest(request, file, { etag });
+      return request.index < 3
+        ? { ...answer, body: answer.body.subarray(0, 150_000), then: 'reset' }
+        : answer;
+    });
+    kit.allow({ copies: 1 });
+    await fetchExactly(kit);
+    expect(kit.notes).toHaveLength(3);
+  });
+  it('answers of an earlier request never count for a later one', async () => {
+    const kit = await serve((request) => {
+      const part = honest({ ...request, isRanged: true, to: request.from + 100_000 }, file, {
+        etag,
+      });
+      const forged = honest({ ...request, from: 0, isRanged: false }, other, { etag });
+      const head = `HTTP/1.1 200 OK\r\ncontent-length: ${other.length}\r\netag: ${etag}\r\n\r\n`;
+      return request.index < 3
+        ? {
+            ...part,
+            body: Buffer.concat([part.body, Buffer.from(head), forged.body]),
+            then: 'keep',
+          }
+        : honest(request, file, { etag });
+    });
+    await fetchExactly(kit);
+  });
+});
+
+describe('F023 names that do not lead to the host', () => {
+  const { lookup } = dns;
+  type Address = { address: string; family: number };
+  let answers: (Address[] | string)[] = [];
+  beforeEach(() => {
+    // the last answer is for ever
+    const next = () => (answers.length > 1 ? answers.shift() : answers[0]) ?? 'ENOTFOUND';
+    const answer = (options: dns.LookupAllOptions, done: (...all: unknown[]) => void) => {
+      const found = next();
+      if (typeof found === 'string') done(Object.assign(new Error(found), { code: found }));
+      else if (options.all) done(null, found);
+      else done(null, found[0]?.address, found[0]?.family);
+    };
+    dns.lookup = ((name: string, ...rest: Parameters<typeof answer>) =>
+      name === 'files.example'
+        ? answer(...rest)
+        : Reflect.apply(lookup, dns, [name, ...rest])) as typeof dns.lookup;
+    syncBuiltinESMExports();
+  });
+  afterEach(() => {
+    dns.lookup = lookup;
+    syncBuiltinESMExports();
+  });
+  const fetchByName = async (kit: Kit) => {
+    const host = kit.server.host.replace('127.0.0.1', 'files.example');
+    return kit.fetch(
+      kit.source(file, {
+        url: `http://${host}/file`,
+        trustedHosts: [host],
+        plainHttpHosts: [host],
+      }),
+      { limits: { connectMs: 2000 } },
+    );
+  };
+  const here = { address: '127.0.0.1', family: 4 };
+
+  it.each(['EAI_AGAIN', 'ENOTFOUND'])('%s, then an address: is tried again', async (code) => {
+    answers = [code, code, [here]];
+    const kit = await serve((request) => honest(request, file, { etag }));
+    const result = await fetchByName(kit);
+    expect((await kit.content(result)).equals(file)).toBe(true);
+    expect(kit.notes).toHaveLength(2);
+    expect(kit.notes[0]).toMatchObject({ reason: expect.stringContaining(code) });
+  });
+  it('never an address: the message names the host', async () => {
+    answers = ['ENOTFOUND'];
+    const kit = await serve((request) => honest(request, file, { etag }));
+    const failure = fetchByName(kit);
+    await expect(failure).rejects.toMatchObject({ code: 'SourceUnavailable' });
+    await expect(failure).rejects.toThrow(/files\.example/);
+  });
+  it.each([
+    ['IPv6 first', [{ address: '100::1', family: 6 }, here]],
+    [
+      'two dead ones first',
+      [{ address: '100::1', family: 6 }, { address: '100::2', family: 6 }, here],
+    ],
+    ['IPv4 first', [here, { address: '100::1', family: 6 }]],
+  ])('IPv6 is dead and IPv4 is fine, %s: the living one is used', async (_, addresses) => {
+    answers = [addresses];
+    const kit = await serve((request) => honest(request, file, { etag }));
+    const result = await fetchByName(kit);
+    expect((await kit.content(result)).equals(file)).toBe(true);
+    expect(kit.notes).toEqual([]);
+  });
+  it('names the host that cannot be reached', async () => {
+    answers = [[here]];
+    const kit = await serve(() => ({}));
+    await kit.server.close();
+    await expect(fetchByName(kit)).rejects.toThrow(/files\.example/);
+  });
 });
 
 it('F030 a 404 or 410 is gone', async () => {

@@ -1,0 +1,176 @@
+/**
+ * The last step of a download, into a bucket: the object appears under its final name at once, whole, or not at all, and
+ * never in place of another by accident, because the request that makes it visible is conditional. What stands there is
+ * recognised by size and by the digests in its metadata, which were written in the same act as its bytes.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
+import type { Checksum } from '../../jobs/product.js';
+import { errnoOf, stored } from '../../transfer/index.js';
+import type { TransferResult } from '../../transfer/transfer.js';
+import type { Condition, StoredObject } from './bucket.js';
+import { checksumOf } from './checksum.js';
+import { compare, streamOf, TOKEN, type Outgoing, type Publication } from './outgoing.js';
+import { isTaken, isUploadGone, Refusal } from './refusal.js';
+import { digestOfObject } from './read-through.js';
+import { uploadInParts } from './upload.js';
+import { forgetUpload, isFor, readUpload } from './upload-record.js';
+
+const DIGESTS = 'nimbus-digests';
+/** How often others may be first before we say so: each has made the object anew between our look and our writing. */
+const ROUNDS = 5;
+
+/** Resolves when the object is there, durable and compared. Repeatable at every point. */
+export async function publishObject(publication: Publication): Promise<void> {
+  const { bucket, transfer, path, signal } = publication;
+  const begun = isLarge(publication) ? await readUpload(bucket, path, signal) : null;
+  const token =
+    begun !== null && isFor(begun, transfer) ? begun.token : randomBytes(9).toString('hex');
+  const metadata = { [DIGESTS]: toText(digestsOf(transfer)), [TOKEN]: token };
+  try {
+    for (let round = 1; round <= ROUNDS; round++)
+      if (await tryOnce(publication, token, metadata)) return;
+  } catch (error) {
+    if (isServiceError(error) && error.code === 'Conflict') await giveUp(publication, token);
+    throw error;
+  }
+  throw new ServiceError(
+    'StoreUnavailable',
+    'Others keep replacing the object while it is published',
+    {
+      details: { path },
+    },
+  );
+}
+
+/** One look and one try; false when somebody was first, so that it has to be looked at anew. */
+async function tryOnce(
+  publication: Publication,
+  token: string,
+  metadata: Record<string, string>,
+): Promise<boolean> {
+  const { bucket, path, replace, signal } = publication;
+  const there = await bucket.head(path, signal);
+  if (there !== null) {
+    if (await isSame(publication, there, token)) {
+      if (isLarge(publication) && there.metadata[TOKEN] === token) await forgetUpload(bucket, path);
+      return true;
+    }
+    if (!replace)
+      throw new ServiceError('Conflict', 'Other bytes are stored under this name', {
+        details: { path },
+      });
+  } else await refuseFolders(publication);
+  const file = await openVerified(publication.transfer);
+  try {
+    const condition: Condition = there === null ? { ifNoneMatch: '*' } : { ifMatch: there.etag };
+    const begun = isLarge(publication) ? await readUpload(bucket, path, signal) : null;
+    await send({ ...publication, file, token, metadata, condition, begun });
+    return true;
+  } catch (error) {
+    // Gone under an If-Match: 404, or 412, as the server likes it.
+    if (isTaken(error) || isUploadGone(error)) return false;
+    if (there !== null && error instanceof Refusal && error.is('NoSuchKey', 'NotFound'))
+      return false;
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+async function send(outgoing: Outgoing): Promise<void> {
+  if (isLarge(outgoing)) return await uploadInParts(outgoing);
+  const { bucket, transfer, path, file, checksums, metadata, condition, slots, signal } = outgoing;
+  const { bytes, mediaType } = transfer;
+  const checksum = await checksumOf(file, 0, bytes, checksums, signal);
+  const open = () => (bytes === 0 ? Buffer.alloc(0) : streamOf(file, 0, bytes));
+  await slots.run(signal, () =>
+    bucket.put(
+      path,
+      { open, bytes, [checksums]: checksum },
+      { mediaType, metadata, condition },
+      signal,
+    ),
+  );
+  await compare(outgoing, checksums === 'crc32' ? { whole: checksum, parts: null } : null);
+}
+
+/**
+ * Our own object by its token; an equal one by size and digests. Who replaces may do so because the bytes have rotted
+ * under an honest label: then, and where labels say nothing, the bytes are read.
+ */
+async function isSame(
+  { bucket, transfer, path, replace, signal }: Publication,
+  there: StoredObject,
+  token: string,
+): Promise<boolean> {
+  if (there.bytes !== transfer.bytes) return false;
+  if (there.metadata[TOKEN] === token) return true;
+  const ours = digestsOf(transfer);
+  const theirs = fromText(there.metadata[DIGESTS]);
+  const shared = theirs.filter(({ algorithm }) => ours.some((one) => one.algorithm === algorithm));
+  const agrees = shared.every((digest) => ours.some((one) => one.value === digest.value));
+  if (!agrees) return false;
+  if (shared.length > 0 && !replace) return true;
+  const { algorithm, value } = transfer.checksum;
+  return (await digestOfObject(bucket, path, there, algorithm, signal)) === value;
+}
+
+/** A bucket would take a file and a folder of one name; a directory, to which people copy it, does not. */
+async function refuseFolders({ bucket, path, signal }: Publication): Promise<void> {
+  const above = path.split('/').map((_, depth, parts) => parts.slice(0, depth).join('/'));
+  const taken = await Promise.all([
+    ...above.slice(1).map(async (folder) => (await bucket.head(folder, signal)) !== null),
+    (async () => {
+      for await (const _ of bucket.list(`${path}/`, { most: 1 }, signal)) return true;
+      return false;
+    })(),
+  ]);
+  if (taken.includes(true))
+    throw new ServiceError('Conflict', 'A folder of the path is a file, or the path is a folder', {
+      details: { path },
+    });
+}
+
+/** What was sent of an object that may not appear is of no use any more. */
+async function giveUp({ bucket, path }: Publication, token: string): Promise<void> {
+  try {
+    const record = await readUpload(bucket, path);
+    if (record?.token !== token) return;
+    if (record.upload_id !== '') await bucket.abortUpload(path, record.upload_id);
+    await forgetUpload(bucket, path);
+  } catch {
+    // The sweeper comes by.
+  }
+}
+
+async function openVerified(transfer: TransferResult): Promise<FileHandle> {
+  try {
+    return await open(transfer.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') return await stored(Promise.reject(error as Error));
+    throw new ServiceError(
+      'StoreUnavailable',
+      'The verified bytes have vanished before they were published',
+    );
+  }
+}
+
+const isLarge = ({ transfer, partBytes }: Publication): boolean => transfer.bytes > partBytes;
+
+function digestsOf({ checksum, digests }: TransferResult): Checksum[] {
+  const { algorithm, value } = checksum;
+  return [{ algorithm, value }, ...digests.filter((one) => one.algorithm !== algorithm)];
+}
+
+const toText = (digests: readonly Checksum[]): string =>
+  digests.map(({ algorithm, value }) => `${algorithm}:${value}`).join(',');
+
+function fromText(text: string | undefined): { algorithm: string; value: string }[] {
+  return (text ?? '').split(',').flatMap((one) => {
+    const match = /^([a-z0-9-]+):([0-9a-f]+)$/.exec(one);
+    return match ? [{ algorithm: match[1]!, value: match[2]! }] : [];
+  });
+}
