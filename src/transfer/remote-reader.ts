@@ -6,9 +6,11 @@
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import { readErrorAnswer } from './answer.js';
 import { cancelledError, retry, Retry } from './errors.js';
+import { HttpClient } from './http/client.js';
 import type { BodySink, Exchange } from './http/exchange.js';
 import { parseContentRange, strongEtag, type ContentRange } from './http/headers.js';
 import { open, type Opened } from './http/open.js';
+import type { ProxyFor } from './http/proxy.js';
 import { backoffMs, DEFAULT_BACKOFF, DEFAULT_LIMITS, MAX_ERROR_BODY_BYTES } from './limits.js';
 import { pause } from './pause.js';
 import type { TransferLimits, TransferSource } from './transfer.js';
@@ -22,6 +24,8 @@ const KEPT_BYTES = 1024 * 1024;
 
 export interface RemoteOptions {
   signal: AbortSignal;
+  /** Which proxy to go through; see `proxyFromEnvironment`. Default: none. */
+  proxyFor?: ProxyFor;
   limits?: Partial<TransferLimits>;
 }
 
@@ -111,12 +115,14 @@ interface RangeAnswer {
 class Asker {
   bytesFetched = 0;
   readonly #limits: TransferLimits;
+  readonly #client: HttpClient;
 
   constructor(
     readonly source: RemoteSource,
     readonly options: RemoteOptions,
   ) {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#client = new HttpClient(options.proxyFor ?? (() => null));
   }
 
   /** @param mayBeShort fewer bytes will do where the file ends before */
@@ -198,6 +204,7 @@ class Asker {
       trustedHeaders,
       limits: this.#limits,
       signal: this.options.signal,
+      client: this.#client,
     });
   }
 

@@ -22,7 +22,9 @@ export class HttpClient {
     while (!fresh && kept.length > 0) {
       const { connection, timer } = kept.pop()!;
       clearTimeout(timer);
-      if (!connection.isDestroyed) return connection;
+      if (connection.isDestroyed) continue;
+      connection.holdsProcess(true);
+      return connection;
     }
     return new Connection({ url, rules, proxy: this.proxyFor(url) });
   }
@@ -51,6 +53,7 @@ export class HttpClient {
     });
     kept.push({ connection, timer: setTimeout(drop, KEEP_MS).unref() });
     this.#kept.set(origin, kept);
+    connection.holdsProcess(false);
     connection.resume();
   }
 

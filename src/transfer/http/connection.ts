@@ -60,6 +60,12 @@ export class Connection {
     if (kept === null || this.#deliver(kept)) this.#socket?.resume();
   }
 
+  /** An idle connection keeps no process from ending. */
+  holdsProcess(isBusy: boolean): void {
+    if (isBusy) this.#socket?.ref();
+    else this.#socket?.unref();
+  }
+
   destroy(): void {
     this.#isDestroyed = true;
     this.#socket?.destroy();
