@@ -21,8 +21,8 @@ function lister(answer: (folder: string) => FakeAnswer) {
   const asked: string[] = [];
   const http = createFakeHttp(({ url }) => {
     asked.push(url);
-    const names = [...decodeURIComponent(url).matchAll(/Nodes\(([^)]*)\)/g)].map(
-      ([, name]) => name,
+    const names = [...url.matchAll(/Nodes\(([^)]*)\)/g)].map(([, name]) =>
+      decodeURIComponent(name!),
     );
     return answer(names.join('/'));
   });
@@ -38,7 +38,7 @@ describe('D18 the files of a product by Nodes', () => {
       '': [node('X.SAFE', 0, 3)],
       'X.SAFE': [node('GRANULE', 0, 1), node('manifest.safe', 70), node('AUX_DATA')],
       'X.SAFE/GRANULE': [node('G (1)', 0, 2)],
-      'X.SAFE/GRANULE/G (1': [node('B08.jp2', 8), node('B04.jp2', 4)],
+      'X.SAFE/GRANULE/G (1)': [node('B08.jp2', 8), node('B04.jp2', 4)],
     });
     expect(await list()).toEqual({
       folder: 'X.SAFE',
