@@ -218,13 +218,19 @@ async function readMember(reader: RemoteReader, member: Member): Promise<Buffer>
     throw new ServiceError('SourceRefused', `${member.name} is too large for a manifest`);
   const { start, bytes } = await locateData(reader, member);
   const packed = await reader.read(start, bytes);
-  const content =
-    packing.method === 'stored'
-      ? packed
-      : inflateRawSync(packed, { maxOutputLength: Math.max(1, packing.bytes) });
-  if (content.length !== packing.bytes || crc32(content) !== packing.crc32)
+  const content = packing.method === 'stored' ? packed : unpacked(packed, packing.bytes);
+  if (content?.length !== packing.bytes || crc32(content) !== packing.crc32)
     throw new ServiceError('ChecksumMismatch', `${member.name} is not what the archive says`);
   return content;
+}
+
+/** Null for what cannot be unpacked, or unpacks to more. */
+function unpacked(packed: Buffer, mostBytes: number): Buffer | null {
+  try {
+    return inflateRawSync(packed, { maxOutputLength: Math.max(1, mostBytes) });
+  } catch {
+    return null;
+  }
 }
 
 // ---- names

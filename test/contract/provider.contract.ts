@@ -232,6 +232,50 @@ export function describeProvider({ name, create }: ProviderContract): void {
       });
     });
 
+    describe('the ways to single files of a product', () => {
+      const productOf = async (id: string) => (await harness.provider.find([id], never()))[0]!;
+
+      it('lead to each file’s own bytes, where files are listed', async () => {
+        const routes = harness.provider.fileRoutes(await productOf(harness.online.id));
+        for (const route of routes) {
+          if (route.kind !== 'listing') continue;
+          const files = (await route.list(never()))!;
+          expect(new Set(files.map(({ path }) => path)).size).toBe(files.length);
+          expect(files.every(({ path }) => !/^\/|\/$|(^|\/)\.\.?(\/|$)/.test(path))).toBe(true);
+          const known = files.filter(({ bytes }) => bytes !== null).slice(0, 3);
+          expect(known.length).toBeGreaterThan(0);
+          for (const file of known) {
+            const source = route.source(file);
+            expect(source.trustedHosts).toContain(new URL(source.url).host);
+            expect(source.expectedBytes).toBe(file.bytes);
+            const answer = await fetch(source.url, { headers: await source.headers(never()) });
+            expect(answer.status).toBe(200);
+            expect((await answer.arrayBuffer()).byteLength).toBe(file.bytes);
+          }
+          const keys = files.map((file) => route.source(file).key);
+          expect(new Set(keys).size).toBe(keys.length);
+        }
+      });
+
+      it('lead to ranges of the whole, where that is an archive', async () => {
+        const product = await productOf(harness.online.id);
+        for (const route of harness.provider.fileRoutes(product)) {
+          if (route.kind !== 'archive') continue;
+          const headers = { ...(await route.source.headers(never())), range: 'bytes=0-1' };
+          const answer = await fetch(route.source.url, { headers });
+          expect(answer.status).toBe(206);
+          expect(await answer.text()).toBe('PK');
+        }
+      });
+
+      it('of an offline product do not exist', async () => {
+        const product = await productOf(harness.offline.id);
+        expect(() => harness.provider.fileRoutes(product)).toThrow(
+          expect.objectContaining({ code: 'SourceOffline' }),
+        );
+      });
+    });
+
     describe('credentials', () => {
       it('that are good are found good', async () => {
         expect(await harness.provider.check(never())).toMatchObject({ state: 'configured' });

@@ -147,7 +147,8 @@ function isEncrypted(flags: number): boolean {
 function refuseSpecial(name: string, entry: Buffer): void {
   const host = entry.readUInt8(5);
   const type = (entry.readUInt32LE(38) >>> 16) & 0o170000;
-  const isPlain = type === 0 || type === 0o100000 || type === 0o040000;
+  // A zip made from a pipe calls its one member a pipe, and everybody unpacks it as a file.
+  const isPlain = [0, 0o100000, 0o040000, 0o010000].includes(type);
   if ((host === 3 || host === 19) && !isPlain)
     throw archiveError(
       'unsafe',

@@ -1,9 +1,12 @@
-/** Faults of the disk (F065, F067–F069, F072, F073): what is recorded as durable is durable, and errors are typed. */
+/** Faults of the disk (F065, F067–F076): what is recorded as durable is durable, and errors are typed. */
 import { createHash } from 'node:crypto';
 import { link, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import net from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { nodeFiles, type Files } from '../../../src/transfer/files.js';
+import { failingFiles, failingOnce, type Plan } from '../../support/failing-files.js';
+import { seeded } from '../../support/faults.js';
 import { honest, type Script } from '../../support/lying-server.js';
 import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
 
@@ -21,41 +24,6 @@ async function fetchExactly(kit: Kit) {
   return result;
 }
 
-/** Fails the nth call of one operation on files whose path matches, once. */
-function failing(
-  operation: 'write' | 'datasync' | 'rename' | 'open' | 'read',
-  path: RegExp,
-  code: string,
-  nth = 0,
-): Files {
-  let left = nth;
-  const strike = (where: string) => {
-    if (path.test(where) && left-- === 0)
-      throw Object.assign(new Error(code), { code, syscall: operation });
-  };
-  return {
-    ...nodeFiles,
-    async open(where, flags) {
-      if (operation === 'open') strike(where);
-      const handle = await nodeFiles.open(where, flags);
-      return new Proxy(handle, {
-        get(target, name) {
-          const value: unknown = Reflect.get(target, name, target);
-          if (typeof value !== 'function') return value;
-          return async (...args: unknown[]) => {
-            if (name === operation) strike(where);
-            return (value as (...all: unknown[]) => unknown).apply(target, args);
-          };
-        },
-      });
-    },
-    async rename(from, to) {
-      if (operation === 'rename') strike(to);
-      await nodeFiles.rename(from, to);
-    },
-  };
-}
-
 describe('F065 no space left', () => {
   it.each([
     ['in the middle of a write', 'write', /part\./, 1],
@@ -64,7 +32,7 @@ describe('F065 no space left', () => {
     ['at the rename', 'rename', /verified$/, 0],
     ['taking the directory', 'open', /owner/, 0],
   ] as const)('%s: StorageFull, and the next call goes on', async (_, operation, path, nth) => {
-    const kit = await serve(good, failing(operation, path, 'ENOSPC', nth));
+    const kit = await serve(good, failingOnce(operation, path, 'ENOSPC', nth));
     await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({
       code: 'StorageFull',
       details: { errno: 'ENOSPC' },
@@ -73,16 +41,31 @@ describe('F065 no space left', () => {
     expect(await kit.listing()).toEqual(['journal', 'owner', 'verified']);
   });
 
+  it('other transfers of the same engine are unharmed', async () => {
+    const kit = await serve(
+      good,
+      failingFiles(({ name, path }) =>
+        name === 'write' && /full\/part\./.test(path) ? 'ENOSPC' : undefined,
+      ),
+    );
+    const [full, fine] = await Promise.allSettled(
+      ['full', 'fine'].map((name) =>
+        kit.fetch(kit.source(file), { directory: join(kit.directory, name) }),
+      ),
+    );
+    expect(full).toMatchObject({ reason: { code: 'StorageFull' } });
+    expect(fine).toMatchObject({ value: { bytes: file.length } });
+  });
   it('is the same for a quota', async () => {
-    const kit = await serve(good, failing('write', /part\./, 'EDQUOT'));
+    const kit = await serve(good, failingOnce('write', /part\./, 'EDQUOT'));
     await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'StorageFull' });
   });
 });
 
-it.each(['EROFS', 'EACCES', 'EIO', 'EMFILE', 'ESTALE'])(
-  'F068 %s is StoreUnavailable',
+it.each(['EROFS', 'EACCES', 'EPERM', 'EIO', 'ENXIO', 'ENODEV', 'EBUSY'])(
+  'F068 %s is StoreUnavailable, and the next call goes on',
   async (code) => {
-    const kit = await serve(good, failing('write', /part\./, code, 1));
+    const kit = await serve(good, failingOnce('write', /part\./, code, 1));
     await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({
       code: 'StoreUnavailable',
       details: { errno: code },
@@ -134,6 +117,113 @@ it('F067 fetches again what the disk did not keep as it was written', async () =
   expect(kit.notes).toContainEqual(
     expect.objectContaining({ reason: 'The disk gave back other bytes than were written' }),
   );
+});
+
+it('F067 EIO when reading back what is compared with the answer: StoreUnavailable, then it goes on', async () => {
+  let isBroken = true;
+  const unpinnedHalf: Script = (request) => {
+    const answer = honest(request, file);
+    return request.index === 0 ? { ...answer, body: answer.body.subarray(0, 400_000) } : answer;
+  };
+  const kit = await serve(
+    unpinnedHalf,
+    failingFiles(({ name, path }) =>
+      isBroken && name === 'read' && /part\./.test(path) ? 'EIO' : undefined,
+    ),
+  );
+  await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({
+    code: 'StoreUnavailable',
+    details: { errno: 'EIO' },
+  });
+  isBroken = false;
+  await fetchExactly(kit);
+});
+
+describe('F068, F074, F076 any operation fails in any way', () => {
+  const codes = ['EIO', 'ENOSPC', 'EMFILE', 'ESTALE', 'EROFS', 'EINVAL', 'ENOMEM', 'ETIMEDOUT'];
+  const unpinned: Script = (request) => {
+    const answer = honest(request, file);
+    return request.index === 0 ? { ...answer, body: answer.body.subarray(0, 400_000) } : answer;
+  };
+  it.each([
+    ['in one go', good],
+    ['after a cut', unpinned],
+  ])('%s: a typed error, and the next call brings the exact file', async (_, script) => {
+    const ran: string[] = [];
+    let plan: Plan = ({ name }) => void ran.push(name);
+    const starts = new Set<number>();
+    const kit = await serve(
+      (request) => {
+        // each transfer finds the server as it was for the first one
+        const index = starts.has(request.index) ? 0 : request.index - Math.max(0, ...starts);
+        return script({ ...request, index });
+      },
+      failingFiles((operation) => plan(operation)),
+    );
+    const fetchInto = async (name: string) => {
+      starts.add(kit.server.requests.length);
+      return kit.fetch(kit.source(file), { directory: join(kit.directory, name) });
+    };
+    await fetchInto('counted');
+    const operations = ran.length;
+    expect(operations).toBeGreaterThan(10);
+    for (let nth = 0; nth < operations; nth++) {
+      const code = codes[nth % codes.length] as string;
+      let left = nth;
+      plan = () => (left-- === 0 ? code : undefined);
+      const directory = String(nth);
+      const error: unknown = await fetchInto(directory).then(
+        () => null,
+        (caught: unknown) => caught,
+      );
+      plan = () => undefined;
+      if (error !== null)
+        expect(error, `${code} at ${nth}`).toMatchObject({
+          code: expect.stringMatching(/^(StorageFull|StoreUnavailable)$/),
+        });
+      const result = await fetchInto(directory);
+      expect((await kit.content(result)).equals(file)).toBe(true);
+    }
+  });
+});
+
+describe('F069 a power cut', () => {
+  it.each([
+    ['with a strong ETag', etag],
+    ['without a validator', null],
+  ])('at any moment, %s: what the journal promises is there', async (_, tag) => {
+    const random = seeded(tag === null ? 7 : 8);
+    let plan: Plan = () => undefined;
+    const kit = await serve(
+      (request) => ({ ...honest(request, file, { etag: tag }), sliceBytes: 32 * 1024, everyMs: 1 }),
+      failingFiles((operation) => plan(operation)),
+    );
+    for (let round = 0; round < 20; round++) {
+      const directory = join(kit.directory, String(round));
+      const rebooted = join(kit.directory, `${round}-rebooted`);
+      let left = Math.floor(random() * 60);
+      const image = new Map<string, Buffer>();
+      let isOff = false;
+      plan = () => {
+        if (left-- > 0) return undefined;
+        if (!isOff)
+          for (const [name, bytes] of kit.watched.afterPowerCut(directory, random))
+            image.set(name, bytes);
+        isOff = true;
+        return 'EIO';
+      };
+      await kit.fetch(kit.source(file), { directory }).catch(() => undefined);
+      plan = () => undefined;
+      await mkdir(rebooted);
+      for (const [name, bytes] of image) await writeFile(join(rebooted, name), bytes);
+      kit.notes.length = 0;
+      const result = await kit.fetch(kit.source(file), { directory: rebooted });
+      expect((await kit.content(result)).equals(file)).toBe(true);
+      expect(kit.notes).not.toContainEqual(
+        expect.objectContaining({ reason: expect.stringContaining('disk gave back') }),
+      );
+    }
+  });
 });
 
 it('F069 believes no more of the journal than the file has bytes', async () => {
@@ -207,4 +297,157 @@ it('F073 starts from the truth on disk when the partial is deleted during the ru
   expect(kit.notes).toContainEqual(
     expect.objectContaining({ reason: 'The partial file was removed' }),
   );
+});
+
+describe('F070 another device', () => {
+  it('a rename that would cross devices is typed, and the next call goes on', async () => {
+    const kit = await serve(good, failingOnce('rename', /verified$/, 'EXDEV'));
+    await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'StoreUnavailable' });
+    await fetchExactly(kit);
+  });
+  it('never renames out of the directory it was given', async () => {
+    const kit = await serve(good);
+    await fetchExactly(kit);
+    for (const path of kit.watched.touched) expect([path, dirname(path)]).toContain(kit.directory);
+  });
+});
+
+describe('F073 somebody deletes', () => {
+  it('the verified file, before its caller published it: it is fetched again', async () => {
+    const kit = await serve(good);
+    const { path } = await fetchExactly(kit);
+    await rm(path);
+    await fetchExactly(kit);
+    expect(kit.server.requests).toHaveLength(2);
+  });
+  it('the journal, during the run: the file is right all the same', async () => {
+    const kit = await serve((request) => ({
+      ...honest(request, file, { etag }),
+      sliceBytes: 20_000,
+      everyMs: 5,
+    }));
+    const deleted = new Promise((resolve) => setTimeout(resolve, 60)).then(() =>
+      rm(join(kit.directory, 'journal')),
+    );
+    const result = await kit.fetch(kit.source(file)).catch(() => kit.fetch(kit.source(file)));
+    await deleted;
+    expect((await kit.content(result)).equals(file)).toBe(true);
+  });
+  it('the whole directory, during the run: a typed error or the file, and the next call mends it', async () => {
+    const kit = await serve((request) => ({
+      ...honest(request, file, { etag }),
+      sliceBytes: 20_000,
+      everyMs: 5,
+    }));
+    const deleted = new Promise((resolve) => setTimeout(resolve, 60)).then(() =>
+      rm(kit.directory, { recursive: true }),
+    );
+    const error: unknown = await kit.fetch(kit.source(file)).then(
+      () => null,
+      (caught: unknown) => caught,
+    );
+    await deleted;
+    if (error !== null)
+      expect(error).toMatchObject({
+        code: expect.stringMatching(/^(StoreUnavailable|Interrupted)$/),
+      });
+    await fetchExactly(kit);
+  });
+});
+
+it('F074 too many open files when connecting is tried again', async () => {
+  const { connect } = net;
+  const kit = await serve(good);
+  let failures = 2;
+  net.connect = ((...args: Parameters<typeof net.createConnection>) => {
+    const socket: net.Socket = Reflect.apply(connect, net, args);
+    if (failures-- > 0)
+      socket.destroy(Object.assign(new Error('EMFILE'), { code: 'EMFILE', syscall: 'connect' }));
+    return socket;
+  }) as typeof net.connect;
+  try {
+    await fetchExactly(kit);
+  } finally {
+    net.connect = connect;
+  }
+  expect(failures).toBeLessThan(0);
+});
+
+describe('F075 names', () => {
+  it.each([
+    ['of 300 characters', `${'x'.repeat(300)}.zip`],
+    ['of 300 characters of several bytes', `${'漢'.repeat(300)}.zip`],
+    ['that lead elsewhere', '../../../etc/passwd'],
+  ])('%s stay data: files in the directory have short names of our own', async (_, name) => {
+    const encoded = encodeURIComponent(name);
+    const kit = await serve((request) =>
+      honest(request, file, {
+        headers: { 'content-disposition': `attachment; filename*=UTF-8''${encoded}` },
+      }),
+    );
+    const result = await fetchExactly(kit);
+    expect(Buffer.byteLength(result.fileName)).toBeLessThanOrEqual(255);
+    expect(result.fileName).not.toContain('/');
+    expect(await kit.listing()).toEqual(['journal', 'owner', 'verified']);
+  });
+  it('too long for the file system is typed', async () => {
+    const kit = await serve(good);
+    const directory = join(kit.directory, 'x'.repeat(300));
+    await expect(kit.fetch(kit.source(file), { directory })).rejects.toMatchObject({
+      code: 'StoreUnavailable',
+    });
+  });
+});
+
+describe('F076 a network file system', () => {
+  it.each(['open', 'write', 'datasync', 'rename', 'readSmall'])(
+    'a stale handle at %s: StoreUnavailable, and the next call goes on',
+    async (operation) => {
+      let isStale = true;
+      let seen = 0;
+      const kit = await serve(
+        good,
+        failingFiles(({ name }) =>
+          isStale && name === operation && seen++ > 0 ? 'ESTALE' : undefined,
+        ),
+      );
+      await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'StoreUnavailable' });
+      isStale = false;
+      await fetchExactly(kit);
+    },
+  );
+  it('slow flushes are no fault of the server: no retry, and progress is told', async () => {
+    const kit = await serve(
+      good,
+      failingFiles(async ({ name }) => {
+        if (name === 'datasync') await new Promise((resolve) => setTimeout(resolve, 500));
+        return undefined;
+      }),
+    );
+    const told: number[] = [];
+    const result = await kit.fetch(kit.source(file), {
+      limits: { idleMs: 200, headersMs: 2000, floorMs: 200, floorBytesPerSecond: 100_000 },
+      onProgress: ({ bytes }) => told.push(bytes),
+    });
+    expect((await kit.content(result)).equals(file)).toBe(true);
+    expect(kit.notes).toEqual([]);
+    expect(told.at(-1)).toBe(file.length);
+  });
+  it('an abort does not wait for more than the flush under way', async () => {
+    const stop = new AbortController();
+    const kit = await serve(
+      good,
+      failingFiles(async ({ name }) => {
+        if (name !== 'datasync') return undefined;
+        stop.abort();
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        return undefined;
+      }),
+    );
+    const startMs = performance.now();
+    await expect(kit.fetch(kit.source(file), { signal: stop.signal })).rejects.toMatchObject({
+      code: 'Cancelled',
+    });
+    expect(performance.now() - startMs).toBeLessThan(2000);
+  });
 });

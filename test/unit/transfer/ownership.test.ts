@@ -29,7 +29,7 @@ const slowFirst: Script = (request) => {
   return request.index === 0 ? { ...answer, sliceBytes: 10_000, everyMs: 10 } : answer;
 };
 
-it('F083 the later of two transfers wins, the earlier stops, and no bytes mix', async () => {
+it('F071, F083 the later of two transfers wins, the earlier stops, and no bytes mix', async () => {
   const kit = await serve(slowFirst);
   const first = underWay(kit);
   await first.started;
@@ -51,6 +51,19 @@ it('F083 an earlier transfer that fetches other bytes does not spoil the later o
   const result = await kit.fetch(kit.source(file));
   await first.outcome;
   expect((await kit.content(result)).equals(file)).toBe(true);
+});
+
+it('F071 many transfers of the same asset at once: one file, and everybody else is told', async () => {
+  const kit = await serve(slowFirst);
+  const outcomes = await Promise.all(
+    Array.from({ length: 8 }, () => kit.fetch(kit.source(file)).catch((error: unknown) => error)),
+  );
+  const results = outcomes.filter((one) => !(one instanceof Error));
+  expect(results.length).toBeGreaterThan(0);
+  for (const one of outcomes)
+    if (one instanceof Error) expect(one).toMatchObject({ code: 'Interrupted' });
+  expect(await kit.listing()).toEqual(['journal', 'owner', 'verified']);
+  expect((await kit.content(results[0] as never)).equals(file)).toBe(true);
 });
 
 it('F083 leaves nothing behind but the winner’s files', async () => {
