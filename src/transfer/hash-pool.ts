@@ -37,7 +37,7 @@ export interface HashJob {
   /** Start of the first journalled block that the disk did not give back as it was written. */
   readonly damagedFrom: number | null;
   readonly isSaveable: boolean;
-  /** Bytes that are about to be written. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
+  /** Bytes that are about to be written, each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
   offer: (position: number, slab: Slab, start: number, length: number) => void;
   /** Bytes [0, frontier) are in the file. */
   advance: (frontier: number) => void;

@@ -91,7 +91,8 @@ export class PartWriter {
   /** Takes the piece's hold on its slab over. Resolves when the bytes are in the file. */
   async place(piece: Piece): Promise<void> {
     const { slab, start, length, position } = piece;
-    this.hooks.hash().offer(position, slab, start, length);
+    if (!this.ledger.written.touches(position, position + length))
+      this.hooks.hash().offer(position, slab, start, length);
     await new Promise<void>((resolve, reject) => {
       this.#queue.push({ piece, resolve, reject });
       this.#work();

@@ -42,6 +42,7 @@ import type {
   TransferSource,
 } from './transfer.js';
 import { judge, type Verdict } from './verify.js';
+import type { ByteRange } from './archive/reader.js';
 import { Workspace } from './workspace.js';
 
 export interface SessionTools {
@@ -322,6 +323,8 @@ export class Session {
       announced: this.#announced,
       expectedBytes,
       isTotalKnown: slice !== undefined || (known?.total ?? null) !== null,
+      name: fallbackName,
+      signal: this.options.signal,
     });
     const facts = {
       bytes,
@@ -351,8 +354,8 @@ export class Session {
       await this.#askForMore();
       throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
     }
-    if (verdict.kind === 'mismatch') return await this.#onMismatch(verdict.error, bytes, digests);
-    await this.#forgetAll();
+    if (verdict.kind === 'mismatch') return await this.#onMismatch(verdict, bytes, digests);
+    await this.#forgetRanges(verdict.kind === 'refused' ? verdict.damaged : []);
     throw new Retry(verdict.error, { tries: 2 });
   }
 
@@ -374,20 +377,33 @@ export class Session {
   }
 
   /** Two equal copies contradict the announced digest: then it is not for us to say which is wrong. */
-  async #onMismatch(error: ServiceError, bytes: number, digests: Checksum[]): Promise<never> {
+  async #onMismatch(
+    { error, damaged, whenRepeated }: Extract<Verdict, { kind: 'mismatch' }>,
+    bytes: number,
+    digests: Checksum[],
+  ): Promise<never> {
     const work = this.#work;
     const { mismatches } = work.journal.state;
     const found = toMismatch(bytes, digests);
     if (mismatches.some((earlier) => areEqualCopies(earlier, found))) {
+      if (whenRepeated) throw whenRepeated;
       const name = `disputed-${mismatches.length}`;
       await work.rename(name);
       const details = { ...error.details, kept_as: name };
       throw new ServiceError('ChecksumDisputed', error.message, { details });
     }
     await work.journal.addMismatch(found);
-    await this.#forgetAll();
+    await this.#forgetRanges(damaged);
     if (++this.#mismatches > MAX_REFETCHES) throw error;
     throw new Retry(error);
+  }
+
+  /** What is known to be damaged is fetched again; where nothing is known, everything is. */
+  async #forgetRanges(damaged: readonly ByteRange[]): Promise<void> {
+    const work = this.#work;
+    if (damaged.length === 0 || !this.#fetcher.servesRanges) return await this.#forgetAll();
+    for (const { start, bytes } of damaged) await work.forget(start, start + bytes);
+    this.#highWater = work.ledger.bytes;
   }
 }
 
