@@ -28,7 +28,8 @@ export interface Answer {
   headers?: Record<string, string | string[]>;
   /** Sent as they are, in place of status and headers; the empty line included. */
   head?: Buffer | string;
-  body?: Buffer | string;
+  /** In pieces where the whole would be too much to hold. */
+  body?: Buffer | string | Iterable<Buffer>;
   /**
    * Then: end cleanly, cut with a reset, fall silent for ever, or keep the connection for the next request. By default a
    * connection is kept when the body is as long as announced and the client has not asked to close it.
@@ -223,9 +224,13 @@ async function send(
   if (answer.silent) return false;
   const head = asBytes(answer.head ?? headOf(answer));
   await inSlices(socket, head, answer.headSliceBytes ?? head.length, answer);
-  const body = Buffer.from(answer.body ?? '');
-  await inSlices(socket, body, answer.sliceBytes ?? 64 * 1024, answer, count);
-  const then = answer.then ?? (isDelimited(request, answer, body) ? 'keep' : 'end');
+  let bodyBytes = 0;
+  for (const piece of piecesOf(answer.body)) {
+    bodyBytes += piece.length;
+    await inSlices(socket, piece, answer.sliceBytes ?? 64 * 1024, answer, count);
+    if (socket.destroyed) break;
+  }
+  const then = answer.then ?? (isDelimited(request, answer, bodyBytes) ? 'keep' : 'end');
   if (then === 'reset') {
     if (socket.writableLength > 0) await drained(socket);
     // what was written has to arrive before the reset that would discard it
@@ -258,6 +263,11 @@ async function inSlices(
   }
 }
 
+function piecesOf(body: Answer['body']): Iterable<Buffer> {
+  if (typeof body === 'string') return [Buffer.from(body)];
+  return Buffer.isBuffer(body) ? [body] : (body ?? []);
+}
+
 /** Resolves when the socket takes more, or never will. */
 function drained(socket: net.Socket): Promise<void> {
   return new Promise((resolve) => {
@@ -271,7 +281,7 @@ function drained(socket: net.Socket): Promise<void> {
 }
 
 /** Will the client know by itself where this answer ends, and is it willing to ask again on the same connection? */
-function isDelimited(request: SeenRequest, answer: Answer, body: Buffer): boolean {
+function isDelimited(request: SeenRequest, answer: Answer, bodyBytes: number): boolean {
   if (request.headers.connection?.toLowerCase() === 'close' || answer.head !== undefined)
     return false;
   const headers = Object.fromEntries(
@@ -279,8 +289,12 @@ function isDelimited(request: SeenRequest, answer: Answer, body: Buffer): boolea
   );
   if (headers.connection !== undefined) return false;
   if (headers['transfer-encoding'] !== undefined)
-    return headers['content-length'] === undefined && body.toString('latin1').endsWith('0\r\n\r\n');
-  return headers['content-length'] === String(body.length);
+    return (
+      headers['content-length'] === undefined &&
+      Buffer.isBuffer(answer.body) &&
+      answer.body.subarray(-5).toString('latin1') === '0\r\n\r\n'
+    );
+  return headers['content-length'] === String(bodyBytes);
 }
 
 function asBytes(head: Buffer | string): Buffer {
