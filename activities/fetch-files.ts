@@ -28,13 +28,13 @@ import type { FetchInput } from './fetch.activities.js';
 import type { Figures, Noter } from './transfer-report.js';
 
 /** What is told of a product's files passes through workflow history: so many, and paths of so many characters together. */
-const MOST_FILES = 300;
-const MOST_PATH_CHARACTERS = 60_000;
+const MOST_FILES = 250;
+const MOST_PATH_CHARACTERS = 40_000;
 const NAMES_SHOWN = 6;
 
 export interface FileFetchTools {
   store: ArtifactStore;
-  provider: Provider;
+  provider: Pick<Provider, 'id' | 'fileRoutes'>;
   transfer: Transfer;
   digests: readonly ChecksumAlgorithm[];
   signal: AbortSignal;
