@@ -119,6 +119,13 @@ export async function startLyingServer(
 ): Promise<LyingServer> {
   const { identity, onConnection } = options;
   const sockets = new Set<net.Socket>();
+  /** Below TLS: only there is a reset to be had. By the port of the other side. */
+  const beneath = new Map<number | undefined, net.Socket>();
+  const reset = (socket: net.Socket) => {
+    const raw = identity ? beneath.get(socket.remotePort) : socket;
+    raw?.resetAndDestroy();
+    socket.destroy();
+  };
   const busy = new Map<net.Socket, string>();
   const peaks = new Map<string, number>();
   const requests: SeenRequest[] = [];
@@ -138,7 +145,7 @@ export async function startLyingServer(
       busy.delete(socket);
     });
     const welcome = identity ? 'accept' : onConnection?.(connection);
-    if (welcome === 'reset') return void socket.resetAndDestroy();
+    if (welcome === 'reset') return reset(socket);
     if (welcome === 'hold') return;
     let head = '';
     socket.on('data', (chunk) => {
@@ -156,7 +163,7 @@ export async function startLyingServer(
       }, SETTLING_MS).unref();
       Promise.resolve(request)
         .then(script)
-        .then((answer) => send(socket, request, answer, count))
+        .then((answer) => send(socket, request, answer, { count, reset }))
         .then((isDone) => isDone && busy.delete(socket))
         .catch((error: unknown) => {
           failures.push(error);
@@ -167,6 +174,9 @@ export async function startLyingServer(
   const server = identity ? tls.createServer(identity, serve) : net.createServer(serve);
   if (identity)
     server.on('connection', (socket: net.Socket) => {
+      const { remotePort } = socket;
+      beneath.set(remotePort, socket);
+      socket.on('close', () => beneath.delete(remotePort));
       const connection = accepted++;
       if (onConnection?.(connection) === 'reset') socket.resetAndDestroy();
     });
@@ -219,7 +229,7 @@ async function send(
   socket: net.Socket,
   request: SeenRequest,
   answer: Answer,
-  count: (bytes: number) => void,
+  { count, reset }: { count: (bytes: number) => void; reset: (socket: net.Socket) => void },
 ): Promise<boolean> {
   if (answer.silent) return false;
   const head = asBytes(answer.head ?? headOf(answer));
@@ -234,7 +244,7 @@ async function send(
   if (then === 'reset') {
     if (socket.writableLength > 0) await drained(socket);
     // what was written has to arrive before the reset that would discard it
-    setTimeout(() => socket.resetAndDestroy(), 20);
+    setTimeout(() => reset(socket), 20);
   } else if (then === 'end') socket.end();
   return then !== 'hang';
 }
