@@ -11,7 +11,7 @@ import {
   type HeldFile,
   type HeldFiles,
 } from '../src/artifacts/held-files.js';
-import { selectPaths, type AssetSelection } from '../src/jobs/asset-patterns.js';
+import { patternFault, selectPaths, type AssetSelection } from '../src/jobs/asset-patterns.js';
 import { isServiceError, ServiceError } from '../src/jobs/error-codes.js';
 import { fileKey } from '../src/jobs/ids.js';
 import type { ChecksumAlgorithm, Product } from '../src/jobs/product.js';
@@ -28,13 +28,13 @@ import type { FetchInput } from './fetch.activities.js';
 import type { Figures, Noter } from './transfer-report.js';
 
 /** What is told of a product's files passes through workflow history: so many, and paths of so many characters together. */
-const MOST_FILES = 300;
-const MOST_PATH_CHARACTERS = 60_000;
+const MOST_FILES = 250;
+const MOST_PATH_CHARACTERS = 40_000;
 const NAMES_SHOWN = 6;
 
 export interface FileFetchTools {
   store: ArtifactStore;
-  provider: Provider;
+  provider: Pick<Provider, 'id' | 'fileRoutes'>;
   transfer: Transfer;
   digests: readonly ChecksumAlgorithm[];
   signal: AbortSignal;
@@ -271,33 +271,39 @@ function nothingSelected(
 ): ServiceError {
   const asked = assets.include.length > 0 ? assets.include : ['everything'];
   const but = assets.exclude.length > 0 ? ` without ${shownList(assets.exclude)}` : '';
-  const lower = (all: string[]): string[] => all.map((one) => one.toLowerCase());
-  const otherCase = selectPaths(
-    { include: lower(assets.include), exclude: lower(assets.exclude) },
-    lower([...paths]),
-  ).length;
-  const hint = otherCase > 0 ? '; upper and lower case differ' : '';
+  const otherCase = selectedInAnyCase(assets, paths);
+  const hint = otherCase.length > 0 ? '; upper and lower case differ' : '';
+  const few = examples(assets, otherCase.length > 0 ? otherCase : paths);
+  const left = paths.length - few.length;
+  // As short as the patterns are: names for patterns of names.
+  const isOfNames = assets.include.every((pattern) => !pattern.includes('/'));
+  const names = isOfNames ? few.map((path) => path.split('/').at(-1)!) : few;
   return invalid(
-    `No file of ${product.name} is selected by ${shownList(asked)}${but}${hint}. It has ${shownList(examples(assets, paths))}`,
+    `No file of ${product.name} is selected by ${shownList(asked)}${but}${hint}. It has ${shownList(left > 0 ? [...names, `${left} more`] : names)}`,
   );
 }
 
-/** A few names that show what patterns must look like: of the kinds that were asked for, if there are such. */
+function selectedInAnyCase(assets: AssetSelection, paths: readonly string[]): string[] {
+  const lower = (texts: readonly string[]): string[] => texts.map((text) => text.toLowerCase());
+  const selection = { include: lower(assets.include), exclude: lower(assets.exclude) };
+  // A set such as [Z-a] has no meaning without case.
+  if ([...selection.include, ...selection.exclude].some((one) => patternFault(one) !== null))
+    return [];
+  const selected = new Set(selectPaths(selection, lower(paths)));
+  return paths.filter((path) => selected.has(path.toLowerCase()));
+}
+
+/** A few files that show what patterns must look like: of the kinds that were asked for, if there are such. */
 function examples(assets: AssetSelection, paths: readonly string[]): string[] {
   const endings = assets.include.map((pattern) =>
     /\.[^.*?[\]/]+$/.exec(pattern)?.[0].toLowerCase(),
   );
-  const isAlike = (path: string): boolean =>
-    endings.some((ending) => ending !== undefined && path.toLowerCase().endsWith(ending));
-  const alike = paths.filter(isAlike);
+  const alike = paths.filter((path) =>
+    endings.some((ending) => ending !== undefined && path.toLowerCase().endsWith(ending)),
+  );
   const chosen = alike.length > 0 ? alike : paths;
   const step = Math.max(1, Math.floor(chosen.length / NAMES_SHOWN));
-  const few = Array.from(
-    { length: Math.min(NAMES_SHOWN, chosen.length) },
-    (_, at) => chosen[at * step]!,
-  );
-  const left = paths.length - few.length;
-  return left > 0 ? [...few, `${left} more`] : few;
+  return chosen.filter((_, at) => at % step === 0).slice(0, NAMES_SHOWN);
 }
 
 function shownList(texts: readonly string[]): string {

@@ -126,7 +126,7 @@ describe('D17 D18 files out of products, end to end', () => {
     const { job_id } = await product.submit({ ...only(['*_B99_*.jp2']), max_products: 1 });
     const done = await product.ended(job_id);
     expect(done).toMatchObject({ state: 'failed', error: { code: 'InvalidInput' } });
-    expect(done.error!.detail).toMatch(/_B99_.+IMG_DATA\/R\d0m\/.+\.jp2/);
+    expect(done.error!.detail).toMatch(/_B99_.+It has T\w+_\d0m\.jp2/);
   });
 
   it('a pattern that cannot be understood is 422, naming its place', async () => {

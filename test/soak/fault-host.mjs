@@ -1,6 +1,6 @@
 // The fault server of the soak test, in a process of its own. It draws each file, and what it does wrong with it, from the
 // number in the path, as its parent does; asked about a number, it says what it saw and forgets it.
-const [{ modules, seed, only }] = await new Promise((resolve) =>
+const [{ modules, seed, only, identity }] = await new Promise((resolve) =>
   process.once('message', (message) => resolve([message])),
 );
 const { startLyingServer } = await import(modules.server);
@@ -17,32 +17,30 @@ function worldAt(index) {
   return world;
 }
 
-const server = await startLyingServer(
-  scripted(({ path }) => {
-    const index = /^\/(\d+)\//.exec(path)?.[1];
-    if (index === undefined || (only !== null && Number(index) !== only)) return undefined;
-    // what lies in this list is of no use to anybody here
-    if (server.requests.length > 10_000) server.requests.length = 0;
-    return (latest = worldAt(Number(index)));
-  }),
-  { onConnection: () => (latest && resetsConnection(latest) ? 'reset' : 'accept') },
-);
+const script = scripted(({ path }) => {
+  const index = /^\/(\d+)\//.exec(path)?.[1];
+  if (index === undefined || (only !== null && Number(index) !== only)) return undefined;
+  return (latest = worldAt(Number(index)));
+});
+const onConnection = () => (latest && resetsConnection(latest) ? 'reset' : 'accept');
+const servers = [await startLyingServer(script, { onConnection })];
+if (identity) servers.push(await startLyingServer(script, { onConnection, identity }));
+// the list of requests is of no use to anybody here, and would grow for hours
+setInterval(() => servers.forEach((server) => (server.requests.length = 0)), 10_000).unref();
 
 process.on('message', ({ ask, index }) => {
   const world = worldAt(index);
-  const answer = {
+  const folder = `/${index}/`;
+  process.send({
     left: world.faults.length,
-    peak: server.peaks.get(`/${index}/`) ?? 0,
+    peak: Math.max(...servers.map(({ peaks }) => peaks.get(folder) ?? 0)),
     strayed: FORBIDDEN.connections().accepted,
-    failures: server.failures.map((failure) => failure?.stack ?? String(failure)),
-    open: server.connections().open,
-    bytesSent: server.bytesSent(),
-  };
-  if (ask === 'forget') {
-    worlds.delete(index);
-    server.peaks.delete(`/${index}/`);
-  }
-  process.send(answer);
+    failures: servers.flatMap(({ failures }) => failures.map((one) => one?.stack ?? String(one))),
+    open: servers.reduce((sum, server) => sum + server.connections().open, 0),
+  });
+  if (ask !== 'forget') return;
+  worlds.delete(index);
+  for (const { peaks } of servers) peaks.delete(folder);
 });
 process.on('disconnect', () => process.exit(0));
-process.send({ host: server.host });
+process.send({ urls: servers.map((server) => server.url('')) });

@@ -1,6 +1,7 @@
 // Many transfers at once from a server that does whatever a script drawn at random says, for as long as asked: no wrong
 // file, no hang, no error without a name, no leak of sockets, descriptors, memory or files. Loopback only; stops by itself
 // and prints one line of JSON at the end. Exit code 1 on any breach, with what is needed to play it again.
+// Every other case goes over TLS, where there is an openssl to make a certificate.
 //
 //   node test/soak/random-faults.mjs [--minutes 5] [--seed <n>] [--at-once 16] [--case <n>] [--dir <scratch>]
 import { fork } from 'node:child_process';
@@ -54,6 +55,7 @@ const compiled = await compileTransfer();
 const { createTransferEngine } = await import(compiled.entry);
 const { drawCase, fileOf } = await compiled.load('test/support/fault-cases.ts');
 const { openDescriptors, watchSockets } = await compiled.load('test/support/watched-process.ts');
+const { certificateFor, hasOpenssl, trust } = await compiled.load('test/support/certificates.ts');
 const { ERROR_CODES, isServiceError } = await compiled.load('src/jobs/error-codes.ts');
 
 const breaches = [];
@@ -71,6 +73,10 @@ process.on('unhandledRejection', (error) =>
   breach('a rejection that nobody handled', null, { error: error?.stack ?? String(error) }),
 );
 
+const identity = hasOpenssl ? certificateFor('IP:127.0.0.1') : null;
+if (identity) trust(identity);
+else console.error('no openssl: plain HTTP only');
+
 const host = fork(fileURLToPath(new URL('fault-host.mjs', import.meta.url)));
 host.send({
   modules: {
@@ -80,8 +86,9 @@ host.send({
   },
   seed,
   only,
+  identity: identity && { key: String(identity.key), cert: String(identity.cert) },
 });
-const [{ host: address }] = await once(host, 'message');
+const [{ urls }] = await once(host, 'message');
 let asking = Promise.resolve();
 /** One question at a time, so that answers need no number. */
 function ask(question, index) {
@@ -108,10 +115,12 @@ async function runCase(index) {
   const one = drawCase(seed, index);
   const file = fileOf(one, index);
   const directory = join(root, String(index));
+  const base = urls[index % urls.length];
+  const address = new URL(base).host;
   let token = 0;
   const source = {
     key: `soak/${index}`,
-    url: `http://${address}/${index}/file?signature=canary`,
+    url: `${base}/${index}/file?signature=canary`,
     headers: async () => ({ authorization: `Bearer ${token}` }),
     rejected: () => void token++,
     trustedHosts: [address],

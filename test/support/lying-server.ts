@@ -28,7 +28,8 @@ export interface Answer {
   headers?: Record<string, string | string[]>;
   /** Sent as they are, in place of status and headers; the empty line included. */
   head?: Buffer | string;
-  body?: Buffer | string;
+  /** In pieces where the whole would be too much to hold. */
+  body?: Buffer | string | Iterable<Buffer>;
   /**
    * Then: end cleanly, cut with a reset, fall silent for ever, or keep the connection for the next request. By default a
    * connection is kept when the body is as long as announced and the client has not asked to close it.
@@ -118,6 +119,13 @@ export async function startLyingServer(
 ): Promise<LyingServer> {
   const { identity, onConnection } = options;
   const sockets = new Set<net.Socket>();
+  /** Below TLS: only there is a reset to be had. By the port of the other side. */
+  const beneath = new Map<number | undefined, net.Socket>();
+  const reset = (socket: net.Socket) => {
+    const raw = identity ? beneath.get(socket.remotePort) : socket;
+    raw?.resetAndDestroy();
+    socket.destroy();
+  };
   const busy = new Map<net.Socket, string>();
   const peaks = new Map<string, number>();
   const requests: SeenRequest[] = [];
@@ -137,7 +145,7 @@ export async function startLyingServer(
       busy.delete(socket);
     });
     const welcome = identity ? 'accept' : onConnection?.(connection);
-    if (welcome === 'reset') return void socket.resetAndDestroy();
+    if (welcome === 'reset') return reset(socket);
     if (welcome === 'hold') return;
     let head = '';
     socket.on('data', (chunk) => {
@@ -155,7 +163,7 @@ export async function startLyingServer(
       }, SETTLING_MS).unref();
       Promise.resolve(request)
         .then(script)
-        .then((answer) => send(socket, request, answer, count))
+        .then((answer) => send(socket, request, answer, { count, reset }))
         .then((isDone) => isDone && busy.delete(socket))
         .catch((error: unknown) => {
           failures.push(error);
@@ -166,6 +174,9 @@ export async function startLyingServer(
   const server = identity ? tls.createServer(identity, serve) : net.createServer(serve);
   if (identity)
     server.on('connection', (socket: net.Socket) => {
+      const { remotePort } = socket;
+      beneath.set(remotePort, socket);
+      socket.on('close', () => beneath.delete(remotePort));
       const connection = accepted++;
       if (onConnection?.(connection) === 'reset') socket.resetAndDestroy();
     });
@@ -218,18 +229,22 @@ async function send(
   socket: net.Socket,
   request: SeenRequest,
   answer: Answer,
-  count: (bytes: number) => void,
+  { count, reset }: { count: (bytes: number) => void; reset: (socket: net.Socket) => void },
 ): Promise<boolean> {
   if (answer.silent) return false;
   const head = asBytes(answer.head ?? headOf(answer));
   await inSlices(socket, head, answer.headSliceBytes ?? head.length, answer);
-  const body = Buffer.from(answer.body ?? '');
-  await inSlices(socket, body, answer.sliceBytes ?? 64 * 1024, answer, count);
-  const then = answer.then ?? (isDelimited(request, answer, body) ? 'keep' : 'end');
+  let bodyBytes = 0;
+  for (const piece of piecesOf(answer.body)) {
+    bodyBytes += piece.length;
+    await inSlices(socket, piece, answer.sliceBytes ?? 64 * 1024, answer, count);
+    if (socket.destroyed) break;
+  }
+  const then = answer.then ?? (isDelimited(request, answer, bodyBytes) ? 'keep' : 'end');
   if (then === 'reset') {
     if (socket.writableLength > 0) await drained(socket);
     // what was written has to arrive before the reset that would discard it
-    setTimeout(() => socket.resetAndDestroy(), 20);
+    setTimeout(() => reset(socket), 20);
   } else if (then === 'end') socket.end();
   return then !== 'hang';
 }
@@ -258,6 +273,11 @@ async function inSlices(
   }
 }
 
+function piecesOf(body: Answer['body']): Iterable<Buffer> {
+  if (typeof body === 'string') return [Buffer.from(body)];
+  return Buffer.isBuffer(body) ? [body] : (body ?? []);
+}
+
 /** Resolves when the socket takes more, or never will. */
 function drained(socket: net.Socket): Promise<void> {
   return new Promise((resolve) => {
@@ -271,7 +291,7 @@ function drained(socket: net.Socket): Promise<void> {
 }
 
 /** Will the client know by itself where this answer ends, and is it willing to ask again on the same connection? */
-function isDelimited(request: SeenRequest, answer: Answer, body: Buffer): boolean {
+function isDelimited(request: SeenRequest, answer: Answer, bodyBytes: number): boolean {
   if (request.headers.connection?.toLowerCase() === 'close' || answer.head !== undefined)
     return false;
   const headers = Object.fromEntries(
@@ -279,8 +299,12 @@ function isDelimited(request: SeenRequest, answer: Answer, body: Buffer): boolea
   );
   if (headers.connection !== undefined) return false;
   if (headers['transfer-encoding'] !== undefined)
-    return headers['content-length'] === undefined && body.toString('latin1').endsWith('0\r\n\r\n');
-  return headers['content-length'] === String(body.length);
+    return (
+      headers['content-length'] === undefined &&
+      Buffer.isBuffer(answer.body) &&
+      answer.body.subarray(-5).toString('latin1') === '0\r\n\r\n'
+    );
+  return headers['content-length'] === String(bodyBytes);
 }
 
 function asBytes(head: Buffer | string): Buffer {

@@ -468,6 +468,21 @@ describe('downloads', () => {
     const granule = await list(`/Nodes(${product!.name})/Nodes(GRANULE)`);
     expect(granule[0].Nodes.uri).toContain(`/Nodes(GRANULE)/Nodes(${granule[0].Name})/Nodes`);
     expect((await fetch(`${root}/Nodes(${product!.name})/Nodes(nothing)/Nodes`)).status).toBe(404);
+    const empty = children.find(({ Name }) => Name === 'AUX_DATA');
+    expect(empty).toMatchObject({ ContentLength: 0, ChildrenNumber: 0 });
+    expect(await list(`/Nodes(${product!.name})/Nodes(AUX_DATA)`)).toEqual([]);
+    const part = await get(address, { range: 'bytes=5-9' });
+    expect(part.status).toBe(206);
+    expect(Buffer.from(await part.arrayBuffer()).equals(content.subarray(5, 10))).toBe(true);
+  });
+
+  it('has no nodes at all when it is told so, and whole products as ever', async () => {
+    const { url, id } = await sample();
+    sandbox.configure({ nodes: false });
+    const listing = await fetch(`${sandbox.downloadUrl}/odata/v1/Products(${id})/Nodes`);
+    expect(listing.status).toBe(404);
+    expect((await get(url)).status).toBe(200);
+    sandbox.configure({ nodes: true });
   });
 });
 
