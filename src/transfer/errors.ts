@@ -47,25 +47,20 @@ export function cancelledError(signal: AbortSignal): ServiceError {
 }
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
-const STORE = new Set(
-  [
-    'EROFS EACCES EPERM EIO ESTALE EMFILE ENFILE ENOTDIR ELOOP ENXIO EBUSY ENOENT EEXIST ENODEV',
-  ].flatMap((names) => names.split(' ')),
-);
 
-/** A failed file operation as StorageFull or StoreUnavailable; anything else comes back unchanged. */
+/** A failed file operation as StorageFull or StoreUnavailable; anything that is none comes back unchanged. */
 export function toStoreError(error: unknown): unknown {
-  const code = errnoOf(error);
-  if (code === undefined || isServiceError(error)) return error;
+  const errno = errnoOf(error);
+  if (errno === undefined || !/^E[A-Z0-9]+$/.test(errno) || isServiceError(error)) return error;
   const syscall = (error as NodeJS.ErrnoException).syscall ?? 'file operation';
-  const details = { errno: code, syscall };
-  if (FULL.has(code))
-    return new ServiceError('StorageFull', `The disk is full (${code} on ${syscall})`, { details });
-  if (STORE.has(code))
-    return new ServiceError('StoreUnavailable', `Storage failed (${code} on ${syscall})`, {
+  const details = { errno, syscall };
+  if (FULL.has(errno))
+    return new ServiceError('StorageFull', `The disk is full (${errno} on ${syscall})`, {
       details,
     });
-  return error;
+  return new ServiceError('StoreUnavailable', `Storage failed (${errno} on ${syscall})`, {
+    details,
+  });
 }
 
 export function errnoOf(error: unknown): string | undefined {

@@ -34,6 +34,8 @@ export interface Files {
   rename: (from: string, to: string) => Promise<void>;
   /** Harmless when there is none. */
   remove: (path: string) => Promise<void>;
+  /** Names in a directory. */
+  list: (directory: string) => Promise<string[]>;
   /** Copies into a new file, sharing blocks where the file system can. */
   copy: (from: string, to: string) => Promise<void>;
   /** Flushes names created in, renamed into or removed from a directory. */
@@ -62,6 +64,7 @@ export const nodeFiles: Files = {
   },
   rename: (from, to) => fs.rename(from, to),
   remove: (path) => fs.rm(path, { force: true }),
+  list: (directory) => fs.readdir(directory),
   copy: (from, to) => fs.copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE),
   async syncDirectory(path) {
     const directory = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY);

@@ -6,7 +6,7 @@
 import { constants } from 'node:fs';
 import { lstat, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ServiceError } from '../jobs/error-codes.js';
+import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import { errnoOf, PartialLost, stored, toStoreError } from './errors.js';
 import type { FileHandleLike, Files } from './files.js';
 import type { Owner } from './owner.js';
@@ -89,14 +89,14 @@ export async function openPart(files: Files, directory: string, owner: Owner): P
   const path = join(directory, owner.part);
   const existing = await openIfThere(files, path);
   if (existing) {
-    const { size, nlink } = await stored(existing.stat());
+    const { size, nlink } = await closingOnFailure(existing, existing.stat());
     if (nlink === 1) return await withDirect(files, existing, path, size);
     await existing.close();
     await stored(files.remove(path));
   }
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const file = await stored(files.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
-  await stored(files.syncDirectory(directory));
+  await closingOnFailure(file, files.syncDirectory(directory));
   return await withDirect(files, file, path, 0);
 }
 
@@ -106,16 +106,25 @@ async function withDirect(
   path: string,
   size: number,
 ): Promise<PartFile> {
-  const { ino } = await stored(file.stat());
+  const { ino } = await closingOnFailure(file, file.stat());
   const { O_RDWR, O_NOFOLLOW, O_DIRECT } = constants;
   // Not every platform knows the flag, and not every file system honours it.
   const direct = O_DIRECT
     ? await files.open(path, O_RDWR | O_NOFOLLOW | O_DIRECT).catch(() => null)
     : null;
-  if (direct && (await stored(direct.stat())).ino === ino)
-    return new PartFile(files, file, direct, path, size);
-  await direct?.close();
+  const there = await direct?.stat().catch(() => null);
+  if (there?.ino === ino) return new PartFile(files, file, direct, path, size);
+  await direct?.close().catch(() => undefined);
   return new PartFile(files, file, null, path, size);
+}
+
+async function closingOnFailure<T>(file: FileHandleLike, step: Promise<T>): Promise<T> {
+  try {
+    return await stored(step);
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    throw error;
+  }
 }
 
 /** For reading and writing, or null when there is none. Refuses a link. */
@@ -132,17 +141,36 @@ export async function openIfThere(files: Files, path: string): Promise<FileHandl
   }
 }
 
+/** Flushed, because the journal will promise of the copy what it promised of the first. */
 async function makeOwnCopy(files: Files, directory: string, owner: Owner): Promise<void> {
   const name = `part.${files.token()}`;
+  const path = join(directory, name);
   try {
-    await files.copy(join(directory, owner.part), join(directory, name));
+    await stored(files.copy(join(directory, owner.part), path));
+    const copy = await stored(files.open(path, constants.O_RDWR | constants.O_NOFOLLOW));
+    await closingOnFailure(copy, copy.datasync());
+    await stored(copy.close());
+    await stored(files.syncDirectory(directory));
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') {
-      await files.remove(join(directory, name)).catch(() => undefined);
-      await stored(Promise.reject(error as Error));
-    }
+    await files.remove(path).catch(() => undefined);
+    if (!(isServiceError(error) && error.details?.['errno'] === 'ENOENT')) throw error;
   }
   await owner.usePart(name);
+}
+
+/**
+ * What others have left in a directory that was just taken over. A later owner's files are not among them, so that they
+ * can be removed whenever the work is done.
+ */
+export async function findLeftovers(
+  files: Files,
+  directory: string,
+  owner: Owner,
+): Promise<string[]> {
+  const names = await stored(files.list(directory));
+  return names
+    .filter((name) => /^part\.|\.tmp$/.test(name) && (owner.shared || name !== owner.part))
+    .map((name) => join(directory, name));
 }
 
 /** Throws PartialLost when the path no longer leads to the open file. */

@@ -29,7 +29,7 @@ import { backoffMs, DEFAULT_LIMITS, MAX_REFETCHES, type Backoff } from './limits
 import { mediaTypeOf } from './media-type.js';
 import { areEqualCopies, toMismatch } from './mismatch.js';
 import { Owner } from './owner.js';
-import { openIfThere, prepareDirectory } from './part-file.js';
+import { findLeftovers, openIfThere, prepareDirectory } from './part-file.js';
 import { pause } from './pause.js';
 import { Progress } from './progress.js';
 import { createConnectionSlots, type ConnectionSlots } from './slots.js';
@@ -126,12 +126,16 @@ export class Session {
     await prepareDirectory(directory);
     const owner = await Owner.take(files, directory);
     try {
+      const leftovers = await findLeftovers(files, directory, owner);
       const { key, slice, checksums } = this.source;
       const identity = JSON.stringify([key, slice ?? null, usableChecksums(checksums)]);
       const state = await Journal.load(files, directory, identity);
       const kept = await this.#proveKept(state);
-      if (kept) await owner.release();
-      else await this.#openWorkspace(owner, state);
+      if (kept) {
+        await owner.assertOwned();
+        for (const leftover of leftovers) await stored(files.remove(leftover));
+        await owner.release();
+      } else await this.#openWorkspace(owner, state, leftovers);
       return kept;
     } catch (error) {
       await owner.release().catch(() => undefined);
@@ -139,7 +143,11 @@ export class Session {
     }
   }
 
-  async #openWorkspace(owner: Owner, state: JournalState): Promise<void> {
+  async #openWorkspace(
+    owner: Owner,
+    state: JournalState,
+    leftovers: readonly string[],
+  ): Promise<void> {
     this.#opened = await Workspace.open(
       {
         ...this.tools,
@@ -149,6 +157,7 @@ export class Session {
       },
       owner,
       state,
+      leftovers,
     );
     this.#highWater = this.#work.ledger.bytes;
     if (this.#highWater > 0) this.#tellProgress(this.#highWater);

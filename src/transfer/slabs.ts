@@ -8,9 +8,9 @@ export const SLAB_BYTES = 1024 * 1024;
 /** Alignment of memory and file positions for direct writes. */
 export const PAGE_BYTES = 4096;
 const PAGE_OF_WASM_BYTES = 65_536;
-const MOST = 64;
+const MOST = 40;
 /** Beyond this many in use, no connection should read on. */
-const PLENTY = 48;
+const PLENTY = 32;
 
 /** The only memory that JavaScript gives out page-aligned is WebAssembly's; its types are not in Node's. */
 declare const WebAssembly: {

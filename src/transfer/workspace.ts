@@ -35,6 +35,7 @@ export class Workspace {
     readonly owner: Owner,
     readonly part: PartFile,
     readonly journal: Journal,
+    readonly leftovers: readonly string[],
   ) {
     this.ledger = new Ledger(spansOf(journal.state.blocks));
     this.ledger.doubtAll();
@@ -52,11 +53,12 @@ export class Workspace {
     });
   }
 
-  /** `state` is believed as far as the partial file has bytes. */
+  /** `state` is believed as far as the partial file has bytes; `leftovers` go once the work is done. */
   static async open(
     options: WorkspaceOptions,
     owner: Owner,
     state: JournalState,
+    leftovers: readonly string[],
   ): Promise<Workspace> {
     const { files, directory } = options;
     const part = await openPart(files, directory, owner);
@@ -66,7 +68,8 @@ export class Workspace {
       state.flushed = state.flushed.filter(({ start, end }) => there.has(start, end));
       if (state.checkpoint && !new Spans(state.flushed).has(0, state.checkpoint.upTo))
         state.checkpoint = null;
-      return new Workspace(options, owner, part, await Journal.start(files, directory, state));
+      const journal = await Journal.start(files, directory, state);
+      return new Workspace(options, owner, part, journal, leftovers);
     } catch (error) {
       await part.close();
       throw error;
@@ -108,12 +111,13 @@ export class Workspace {
     await before.cancel();
   }
 
-  /** Gives the partial file another name in the directory, durably. Nothing may be written afterwards. */
+  /** Gives the partial file another name in the directory, durably, beside which no other is kept. Nothing may be written afterwards. */
   async rename(name: string): Promise<string> {
     const { files, directory } = this.options;
     const path = join(directory, name);
     await this.owner.assertOwned();
     await stored(files.rename(this.part.path, path));
+    for (const leftover of this.leftovers) await stored(files.remove(leftover));
     await stored(files.syncDirectory(directory));
     return path;
   }

@@ -27,7 +27,7 @@ export interface ConnectionOptions {
   proxy: URL | null;
 }
 
-const SPARE_BYTES = 4096;
+const SPARE_BYTES = 64 * 1024;
 
 export class Connection {
   /** Answers that came over it whole. */
@@ -38,8 +38,11 @@ export class Connection {
   #user: ConnectionUser | null = null;
   #lentTo: ConnectionUser | null = null;
   #isDestroyed = false;
-  /** What arrived and its user did not want yet; only where reads cannot land in the user's memory. */
+  /** The user wants no more for now. Over TLS what is decrypted already comes all the same, and the end of it too. */
+  #isPaused = false;
   #kept: Buffer | null = null;
+  #spare: Buffer | null = null;
+  #hasEnded = false;
 
   constructor(readonly options: ConnectionOptions) {
     this.ready = new Promise((resolve) => this.#open(resolve));
@@ -57,7 +60,10 @@ export class Connection {
   resume(): void {
     const kept = this.#kept;
     this.#kept = null;
-    if (kept === null || this.#deliver(kept)) this.#socket?.resume();
+    this.#isPaused = false;
+    if (kept !== null && !this.#deliver(kept)) return;
+    if (this.#hasEnded) this.#user?.ended();
+    else this.#socket?.resume();
   }
 
   /** An idle connection keeps no process from ending. */
@@ -96,8 +102,7 @@ export class Connection {
           if (this.#isDestroyed) return void tunnel.destroy();
           const socket = tls.connect({ socket: tunnel, ...secure, ...protocols });
           socket.on('data', (chunk: Buffer) => {
-            if (this.#kept) this.#kept = Buffer.concat([this.#kept, chunk]);
-            else if (!this.#deliver(chunk)) socket.pause();
+            if (!this.#take(chunk)) socket.pause();
           });
           this.#watch(socket, 'secureConnect', onReady);
         },
@@ -117,8 +122,8 @@ export class Connection {
     socket.once(ready, onReady);
     socket.on('error', (error) => this.#fail(error));
     const ended = () => {
-      this.#isDestroyed = true;
-      this.#user?.ended();
+      this.#isDestroyed = this.#hasEnded = true;
+      if (this.#kept === null) this.#user?.ended();
     };
     socket.on('end', ended);
     socket.on('close', ended);
@@ -130,29 +135,43 @@ export class Connection {
     this.#user?.failed(toNetworkError(error, this.options.url));
   }
 
-  /** Node asks for the memory of the next read as soon as the last one is over, whoever will be the user by then. */
+  /**
+   * Node asks for the memory of the next read as soon as the last one is over, whoever will be its user by then. Memory of
+   * the user's own must be where its next byte goes: not so while other bytes are to reach it first.
+   */
   #lend(): Buffer {
-    this.#lentTo = this.#user;
-    return this.#user?.space() ?? Buffer.allocUnsafe(SPARE_BYTES);
+    const isSecure = this.options.url.protocol === 'https:';
+    const isNext = this.#user && !(this.#isPaused && (isSecure || this.#kept));
+    this.#lentTo = isNext ? this.#user : null;
+    return this.#lentTo?.space() ?? (this.#spare ??= Buffer.allocUnsafeSlow(SPARE_BYTES));
   }
 
   #landed(bytes: number, memory: Uint8Array): boolean {
-    if (this.#user && this.#user === this.#lentTo) return this.#user.read(bytes, memory);
-    return this.#deliver(Buffer.from(memory.buffer, memory.byteOffset, bytes));
+    const user = this.#user;
+    if (this.#isPaused || !user || user !== this.#lentTo)
+      return this.#take(Buffer.from(memory.buffer, memory.byteOffset, bytes));
+    this.#isPaused = !user.read(bytes, memory);
+    return !this.#isPaused;
   }
 
-  /** Copies what arrived into the user's memory; false when the user wants no more for now. */
+  /** Bytes that are not in the user's memory; false when it wants no more for now. */
+  #take(chunk: Buffer): boolean {
+    if (!this.#isPaused) return this.#deliver(chunk);
+    this.#kept = Buffer.concat([this.#kept ?? Buffer.alloc(0), chunk]);
+    return false;
+  }
+
   #deliver(chunk: Buffer): boolean {
     for (let at = 0; at < chunk.length;) {
       const user = this.#user;
       if (!user) return false;
-      const memory = user.space();
-      const copied = chunk.copy(memory, 0, at);
+      const copied = chunk.copy(user.space(), 0, at);
+      const memory = chunk.subarray(at, at + copied);
       at += copied;
-      if (!user.read(copied, memory)) {
-        if (at < chunk.length) this.#kept = Buffer.from(chunk.subarray(at));
-        return false;
-      }
+      this.#isPaused = !user.read(copied, memory);
+      if (!this.#isPaused) continue;
+      if (at < chunk.length) this.#kept = Buffer.from(chunk.subarray(at));
+      return false;
     }
     return true;
   }
