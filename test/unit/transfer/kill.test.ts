@@ -87,6 +87,7 @@ describe('SIGKILL while the server lies', () => {
           share: random(),
           amount: Math.floor(random() * 1e6),
         })),
+        takes: null,
         validToken: 0,
         forbiddenHost: '127.0.0.1:9',
       };
