@@ -48,11 +48,12 @@ export function drawCase(seed: number, index: number, slowShare = 0.02): FaultCa
   const kinds = kindsFor({ digest: checksums.length > 0, length: knowsLength });
   const quick = kinds.filter((kind) => !FAULTS[kind]?.slow);
   const slow = kinds.filter((kind) => FAULTS[kind]?.slow);
+  const knowsSize = knowsLength || checksums.length > 0;
   const fault = (): Fault => ({
     kind: random() < slowShare ? oneOf(...slow) : oneOf(...quick),
     share: random(),
     amount: below(1_000_000),
-    ...(random() < 0.15 && { cutAt: random() }),
+    ...(knowsSize && random() < 0.15 && { cutAt: random() }),
     ...(random() < 0.15 && { sliceBytes: oneOf(7, 100, 1460, 5000) }),
   });
   return {
