@@ -109,8 +109,28 @@ class FileFetch {
     await this.#look(wanted);
     const missing = await opened.locate(this.#missing(wanted));
     await this.#remember(opened);
-    await this.#fetchAll(wanted, missing);
+    try {
+      await this.#fetchAll(wanted, missing);
+    } catch (error) {
+      const now = isContradicted(error) ? await this.#lookAgain(route, missing) : null;
+      if (now === null) throw error;
+      await this.#fetchAll(wanted, now);
+    }
     return this.#result(wanted);
+  }
+
+  /** Bytes contradict the manifest's digest: was it the manifest that came damaged? Null when it says the same again. */
+  async #lookAgain(
+    route: FileRoute,
+    before: readonly ProductFile[],
+  ): Promise<ProductFile[] | null> {
+    const { signal } = this.tools;
+    const paths = this.#missing(before.map(({ path }) => path));
+    const said = before.filter(({ path }) => paths.includes(path));
+    const now = (await (await openProduct(route, { signal }))?.locate(paths)) ?? [];
+    const digests = (files: readonly ProductFile[]): string =>
+      JSON.stringify(files.map(({ checksums }) => checksums));
+    return digests(now) === digests(said) ? null : now;
   }
 
   #key({ path }: ProductFile): string {
@@ -172,13 +192,11 @@ class FileFetch {
       : null;
     for (const file of missing) {
       const done = this.#sum();
-      const tell = (bytes: number, bytesPerSecond: number): void =>
-        this.tools.report({
-          bytes: done + bytes,
-          bytesTotal: total === null ? null : Math.max(total, done + bytes),
-          bytesPerSecond,
-        });
-      await this.#fetchOne(file, tell);
+      await this.#fetchOne(file, (bytes, bytesPerSecond) => {
+        const sum = done + bytes;
+        const bytesTotal = total === null ? null : Math.max(total, sum);
+        this.tools.report({ bytes: sum, bytesTotal, bytesPerSecond });
+      });
     }
   }
 
@@ -245,6 +263,10 @@ class FileFetch {
       selection: { files: wanted.length, of: this.#held.paths.length },
     };
   }
+}
+
+function isContradicted(error: unknown): boolean {
+  return isServiceError(error) && ['ChecksumMismatch', 'ChecksumDisputed'].includes(error.code);
 }
 
 /** Does this say something of the route rather than of the product, the account or the disk? */

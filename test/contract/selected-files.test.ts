@@ -1,105 +1,18 @@
-/** Single files of a product: provider, routes, engine and store together, against the sandbox. */
+/** Single files of a product by the provider's own listing: provider, route, engine and store together, against the sandbox. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, truncate } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { FetchInput } from '../../activities/fetch.activities.js';
-import { fetchFiles } from '../../activities/fetch-files.js';
+import { describe, expect, it } from 'vitest';
 import { getHeldFiles } from '../../src/artifacts/held-files.js';
-import { createLocalStore } from '../../src/artifacts/local/local-store.js';
-import type { AssetSelection } from '../../src/jobs/asset-patterns.js';
-import type { ServiceError } from '../../src/jobs/error-codes.js';
-import { createCopernicus } from '../../src/providers/copernicus/copernicus.provider.js';
-import { createSandbox, type SandboxOptions } from '../../src/sandbox/sandbox.js';
-import { createTransferEngine, type TransferNote } from '../../src/transfer/index.js';
+import type { FileRoute } from '../../src/providers/provider.js';
+import { contentGets, setUp, setUpFor } from '../support/files-bench.js';
+import { product as makeProduct } from '../support/products.js';
 
-const never = new AbortController().signal;
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-const B04 = ['*_B04_10m.jp2'];
-
-interface Change {
-  include?: string[];
-  exclude?: string[];
-  if_exists?: FetchInput['if_exists'];
-  run?: string;
-  signal?: AbortSignal;
+/** Where a digit of the band's digest stands in the manifest. */
+function digestPlace(manifest: string): number {
+  const entry = /_B04_10m\.jp2"[^]*?>([0-9A-F]{64})</.exec(manifest)!;
+  return entry.index + entry[0].indexOf(entry[1]!) + /[0-9]/.exec(entry[1]!)!.index;
 }
-
-async function setUp(options: SandboxOptions = {}, filter = "contains(Name,'MSIL2A')") {
-  const sandbox = await createSandbox({ products: 400, scale: 0.005, ...options });
-  cleanups.push(() => sandbox.close());
-  const provider = createCopernicus({ ...sandbox, connections: 4 });
-  cleanups.push(() => provider.close());
-  const root = await mkdtemp(join(tmpdir(), 'nimbus-files-'));
-  cleanups.push(() => rm(root, { recursive: true, force: true }));
-  const store = createLocalStore({ root });
-  cleanups.push(() => store.close());
-  await store.prepare();
-  const [listed] = await sandbox.products({ filter: `${filter} and Online eq true` });
-  const [product] = await provider.find([listed!.id], never);
-  const engine = createTransferEngine();
-  cleanups.push(() => engine.close());
-  const notes: TransferNote[] = [];
-  const figures: { bytes: number; bytesTotal: number | null }[] = [];
-  const fetchThem = async ({ include = B04, exclude = [], ...change }: Change = {}) => {
-    const assets: AssetSelection = { include, exclude };
-    const input: FetchInput = {
-      job_id: 'job',
-      provider: 'copernicus',
-      product_id: product!.id,
-      record: 'unused',
-      if_exists: change.if_exists ?? 'verify',
-      assets,
-      run_id: change.run ?? 'run-1',
-    };
-    return await fetchFiles(input, product!, assets, {
-      store,
-      provider,
-      transfer: engine.transfer,
-      digests: [],
-      signal: change.signal ?? never,
-      report: (figure) => figures.push(figure),
-      noter: { note: (note) => void notes.push(note), settled: async () => {} },
-    });
-  };
-  const failing = async (change: Change = {}): Promise<ServiceError> =>
-    await fetchThem(change).then(
-      () => Promise.reject(new Error('It did not fail')),
-      (error: ServiceError) => error,
-    );
-  /** The truth, through the sandbox's own Nodes. */
-  const trueFile = async (path: string): Promise<Buffer> => {
-    const headers = await provider.source(product!).headers(never);
-    const names = [product!.name, ...path.split('/')].map((name) => `/Nodes(${name})`).join('');
-    const url = `${sandbox.downloadUrl}/odata/v1/Products(${product!.id})${names}/$value`;
-    sandbox.configure({ nodes: true });
-    return Buffer.from(await (await fetch(url, { headers })).arrayBuffer());
-  };
-  const stored = (path: string) => readFile(join(root, path));
-  return {
-    sandbox,
-    store,
-    root,
-    product: product!,
-    fetchThem,
-    failing,
-    trueFile,
-    stored,
-    notes,
-    figures,
-  };
-}
-
-const contentGets = (sandbox: { ledger: () => { entries: { path: string }[] } }): string[] =>
-  sandbox
-    .ledger()
-    .entries.map(({ path }) => path)
-    .filter((path) => path.endsWith('$value'));
 
 describe('D17 D18 selected files by Nodes', () => {
   it('one band comes with the manifest and nothing else, verified by the manifest’s digest', async () => {
@@ -202,11 +115,36 @@ describe('D17 D18 selected files by Nodes', () => {
     expect(error).toMatchObject({ code: 'InvalidInput', kind: 'permanent' });
     expect(error.message).toContain(product.name);
     expect(error.message).toContain('*_B99_10m.jp2');
-    expect(error.message.match(/GRANULE\/[^ ,]+\.jp2/g)!.length).toBeGreaterThan(2);
-    expect((await failing({ include: ['*_b04_10M.JP2'] })).message).toMatch(/case differ/);
+    expect(error.message.match(/ T[^ ,/]+\.jp2/g)!.length).toBeGreaterThan(2);
+    const inFolders = (await failing({ include: ['IMG_DATA/*.jp2'] })).message;
+    expect(inFolders.match(/ GRANULE\/[^ ,]+\.jp2/g)!.length).toBeGreaterThan(2);
+    const otherCase = (await failing({ include: ['*_b04_10M.JP2'] })).message;
+    expect(otherCase).toMatch(/case differ\. It has T\w+_B04_10m\.jp2, \d+ more$/);
+    expect((await failing({ include: ['*_B99[Z-a]_*.jp2'] })).message).not.toMatch(/case differ/);
     expect((await failing({ include: ['*.jp2'], exclude: ['**'] })).message).toMatch(
       /without \*\*/,
     );
+  });
+
+  it('so many files that their names would not fit into a history are refused before anything is fetched', async () => {
+    const files = Array.from({ length: 251 }, (_, at) => ({ path: `f${at}.xml`, bytes: 1 }));
+    const source = (): never => {
+      throw new Error('nothing is fetched');
+    };
+    const route: FileRoute = { kind: 'listing', list: async () => files, source };
+    const provider = { id: 'copernicus', fileRoutes: () => [route] };
+    const { failing } = await setUpFor(provider, makeProduct('many'));
+    const error = await failing({ include: ['*.xml'] });
+    expect(error).toMatchObject({ code: 'InvalidInput' });
+    expect(error.message).toContain('251 of the 251');
+  });
+
+  it('a provider that has whole products only says so', async () => {
+    const provider = { id: 'elsewhere', fileRoutes: () => [] };
+    const { failing } = await setUpFor(provider, makeProduct('whole'));
+    const error = await failing();
+    expect(error).toMatchObject({ code: 'InvalidInput' });
+    expect(error.message).toContain('elsewhere');
   });
 
   it('a flipped byte is found and fetched again', async () => {
@@ -220,6 +158,28 @@ describe('D17 D18 selected files by Nodes', () => {
     const result = (await fetchThem())!;
     expect(result.artifacts[0]!.checksum.level).toBe('manifest');
     expect(notes.some((note) => note.type === 'retried')).toBe(true);
+  });
+
+  it('F051 a manifest that came damaged does not condemn the file it speaks of', async () => {
+    const { sandbox, product, fetchThem, trueFile, notes } = await setUp();
+    const flipByteAt = digestPlace((await trueFile('manifest.safe')).toString());
+    sandbox.script([
+      { match: { product: product.id, path: 'manifest.safe.*value' }, action: { flipByteAt } },
+    ]);
+    const { artifacts } = (await fetchThem())!;
+    expect(artifacts[0]!.checksum.level).toBe('manifest');
+    expect(notes.some((note) => note.type === 'retried')).toBe(true);
+  });
+
+  it('F052 a manifest that is wrong itself ends in doubt, after two equal copies', async () => {
+    const { sandbox, product, failing, trueFile, publicFiles } = await setUp();
+    const flipByteAt = digestPlace((await trueFile('manifest.safe')).toString());
+    const path = 'manifest.safe.*value';
+    sandbox.script([
+      { match: { product: product.id, path, times: 'always' }, action: { flipByteAt } },
+    ]);
+    expect(await failing()).toMatchObject({ code: 'ChecksumDisputed' });
+    expect(await publicFiles()).toEqual([]);
   });
 
   it('F034 the token that has expired is renewed on the way to a file', async () => {

@@ -22,6 +22,7 @@ const script = scripted(({ path }) => {
   if (index === undefined || (only !== null && Number(index) !== only)) return undefined;
   return (latest = worldAt(Number(index)));
 });
+// a reset may hit another file's connection than the one it was drawn for: that is no harm
 const onConnection = () => (latest && resetsConnection(latest) ? 'reset' : 'accept');
 const servers = [await startLyingServer(script, { onConnection })];
 if (identity) servers.push(await startLyingServer(script, { onConnection, identity }));

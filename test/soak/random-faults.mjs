@@ -3,7 +3,7 @@
 // and prints one line of JSON at the end. Exit code 1 on any breach, with what is needed to play it again.
 // Every other case goes over TLS, where there is an openssl to make a certificate.
 //
-//   node test/soak/random-faults.mjs [--minutes 5] [--seed <n>] [--at-once 16] [--case <n>] [--dir <scratch>]
+//   node test/soak/random-faults.mjs [--minutes 5] [--seed <n>] [--at-once 16] [--case <n>] [--plain] [--dir <scratch>]
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
     'at-once': { type: 'string', default: '16' },
     case: { type: 'string' },
+    plain: { type: 'boolean', default: false },
     dir: { type: 'string', default: tmpdir() },
   },
 });
@@ -73,7 +74,7 @@ process.on('unhandledRejection', (error) =>
   breach('a rejection that nobody handled', null, { error: error?.stack ?? String(error) }),
 );
 
-const identity = hasOpenssl ? certificateFor('IP:127.0.0.1') : null;
+const identity = hasOpenssl && !values.plain ? certificateFor('IP:127.0.0.1') : null;
 if (identity) trust(identity);
 else console.error('no openssl: plain HTTP only');
 

@@ -13,6 +13,7 @@ export interface FaultCase {
   isDated: boolean;
   servesRanges: boolean;
   connections: number;
+  takes: number | null;
   faults: Fault[];
   /** Milliseconds after which the client gives up an attempt by itself; the last one is for all that follow. */
   stopsAfterMs: (number | null)[];
@@ -47,10 +48,13 @@ export function drawCase(seed: number, index: number, slowShare = 0.02): FaultCa
   const kinds = kindsFor({ digest: checksums.length > 0, length: knowsLength });
   const quick = kinds.filter((kind) => !FAULTS[kind]?.slow);
   const slow = kinds.filter((kind) => FAULTS[kind]?.slow);
+  const knowsSize = knowsLength || checksums.length > 0;
   const fault = (): Fault => ({
     kind: random() < slowShare ? oneOf(...slow) : oneOf(...quick),
     share: random(),
     amount: below(1_000_000),
+    ...(knowsSize && random() < 0.15 && { cutAt: random() }),
+    ...(random() < 0.15 && { sliceBytes: oneOf(7, 100, 1460, 5000) }),
   });
   return {
     size: 1 + Math.floor(MAX_SIZE ** random()),
@@ -60,6 +64,7 @@ export function drawCase(seed: number, index: number, slowShare = 0.02): FaultCa
     isDated: random() < 0.3,
     servesRanges: random() < 0.8,
     connections: 1 + below(8),
+    takes: random() < 0.2 ? 1 + below(4) : null,
     faults: Array.from({ length: below(12) }, fault),
     stopsAfterMs: random() < 0.3 ? [below(50), below(300), null] : [null],
     rivalAfterMs: random() < 0.05 ? below(100) : null,
@@ -79,6 +84,7 @@ export function worldOf(one: FaultCase, index: number, forbiddenHost: string): W
     etag: one.isPinned ? `"${index}"` : null,
     lastModified: one.isDated ? 'Wed, 01 Jan 2025 00:00:00 GMT' : null,
     servesRanges: one.servesRanges,
+    takes: one.takes,
     faults: one.faults,
     validToken: 0,
     forbiddenHost,

@@ -11,6 +11,10 @@ export interface Fault {
   kind: string;
   share: number;
   amount: number;
+  /** The answer is cut at this share of its body, besides. */
+  cutAt?: number;
+  /** The body comes in slices of so many bytes. */
+  sliceBytes?: number;
 }
 
 /** One file as the server has it, and what it will do wrong. */
@@ -24,6 +28,8 @@ export interface World {
   faults: Fault[];
   /** Tokens below this one have expired; the client sends `Bearer <number>`. */
   validToken: number;
+  /** Answers that the server gives at once; to more it says 429. Null = as many as you like. */
+  takes: number | null;
   /** `host:port` that nobody may connect to. */
   forbiddenHost: string;
   /** Stops the client in the middle of an answer. */
@@ -57,6 +63,7 @@ interface Kind {
 
 const PAGE = '<!DOCTYPE html><html><body>We are sorry</body></html>';
 const MAX_EVERY_MS = 400;
+const MAX_SLICES = 2000;
 
 function empty(status: number, headers: Record<string, string> = {}): Answer {
   return { status, headers: { 'content-length': '0', ...headers } };
@@ -122,6 +129,8 @@ export const FAULTS: Record<string, Kind> = {
   'closed without a word': anyone(() => ({ head: '', then: 'end' })),
   /** Played as the connection is made, by a server that asks `resetsConnection`. */
   'reset as it connects': anyone(() => ({ head: '', then: 'reset' })),
+  /** Played as the connection is made, by a server that asks `greetingOf`. */
+  'answers before it is asked': byDigest(({ good }) => good),
   'the client is told to stop': slow(({ good, at, world }) => {
     setTimeout(() => world.onPause?.(), 5);
     return { ...good, body: good.body.subarray(0, at), then: 'hang' };
@@ -160,6 +169,10 @@ export const FAULTS: Record<string, Kind> = {
     body: Buffer.concat([good.body, Buffer.alloc(amount % 5000, 'x')]),
     then: amount % 2 ? 'keep' : 'end',
   })),
+  'a timeout told on the idle connection': anyone(({ good }) => ({
+    ...good,
+    late: 'HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n',
+  })),
   'a second answer after the body': anyone(({ good, world }) => ({
     ...good,
     body: Buffer.concat([
@@ -181,6 +194,11 @@ export const FAULTS: Record<string, Kind> = {
     status: 500,
     headers: { ...good.headers },
     body: world.other.subarray(0, good.body.length),
+  })),
+  'server error with a huge body': anyone(({ world }) => ({
+    status: 502,
+    headers: { 'content-length': String(world.other.length * 3) },
+    body: Buffer.concat([world.other, world.other, world.other]),
   })),
   'server error without an end': anyone(() => ({ status: 503, body: PAGE })),
   'too many requests': anyone(({ pick }) =>
@@ -291,7 +309,11 @@ export const FAULTS: Record<string, Kind> = {
     const range = play.good.headers['content-range'];
     if (range === undefined) return play.good;
     return {
-      ...claiming(play, { 'content-range': range.replace(/\d+$/, (it) => String(+it + 7)) }),
+      ...claiming(play, {
+        'content-range': range.replace(/\d+$/, (it) =>
+          String(Math.max(1, +it + (play.amount % 2 ? 7 : -7))),
+        ),
+      }),
       body: play.good.body.subarray(0, Math.floor(play.share * 1000)),
       then: 'end',
     };
@@ -385,6 +407,9 @@ export const FAULTS: Record<string, Kind> = {
     const { etag: _, ...headers } = good.headers;
     return { ...good, headers };
   }),
+  'the right bytes, called a page': anyone((play) =>
+    claiming(play, { 'content-type': 'text/html; charset=utf-8' }),
+  ),
   'another ETag, same bytes': anyone((play) => ({
     ...claiming(play, { etag: `"${play.amount}"` }),
     body: play.good.body.subarray(0, play.at),
@@ -527,6 +552,10 @@ export const FAULTS: Record<string, Kind> = {
       before: 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'.repeat(1 + (play.amount % 5)),
     }),
   ),
+  'an interim answer, then silence': slow(() => ({
+    head: 'HTTP/1.1 102 Processing\r\n\r\n',
+    then: 'hang',
+  })),
   'a flood of interim answers': anyone((play) => ({
     ...withHead(play, { before: 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(100_000) }),
   })),
@@ -550,6 +579,11 @@ export const FAULTS: Record<string, Kind> = {
   })),
 
   // ---- elsewhere
+  'redirect without an end': slow(() => ({
+    status: 302,
+    headers: { location: 'moved' },
+    then: 'hang',
+  })),
   'redirect to itself': anyone(({ request }) => redirect(request.path)),
   'redirect to another path': anyone(({ request, pick }) => {
     const folder = request.path.replace(/[^/]*$/, '');
@@ -610,6 +644,8 @@ export function scripted(worldOf: (request: SeenRequest) => World | undefined): 
     });
     const token = Number(/^Bearer (\d+)/.exec(request.headers.authorization ?? '')?.[1] ?? -1);
     if (token < world.validToken) return empty(401);
+    if (world.takes !== null && request.atOnce > world.takes)
+      return empty(429, { 'retry-after': '0' });
     const fault = world.faults.shift();
     return fault ? playFault(fault, request, world, good) : good;
   };
@@ -622,7 +658,26 @@ export function resetsConnection(world: World): boolean {
   return true;
 }
 
-function playFault(
+/** Does the world's next fault speak before anybody asked? Then it is used up. */
+export function greetingOf(world: World): Buffer | null {
+  if (world.faults[0]?.kind !== 'answers before it is asked') return null;
+  world.faults.shift();
+  const head = `HTTP/1.1 200 OK\r\ncontent-length: ${world.other.length}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), world.other]);
+}
+
+/** What a fault makes of the good answer, and what it brings with it besides. */
+function playFault(fault: Fault, ...rest: [SeenRequest, World, Play['good']]): Answer {
+  const answer = playKind(fault, ...rest);
+  if (!Buffer.isBuffer(answer.body)) return answer;
+  if (fault.sliceBytes !== undefined)
+    answer.sliceBytes ??= Math.max(fault.sliceBytes, Math.ceil(answer.body.length / MAX_SLICES));
+  if (fault.cutAt === undefined) return answer;
+  const then = fault.amount % 2 ? 'reset' : 'end';
+  return { ...answer, body: answer.body.subarray(0, fault.cutAt * answer.body.length), then };
+}
+
+function playKind(
   { kind, share, amount }: Fault,
   request: SeenRequest,
   world: World,

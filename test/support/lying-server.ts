@@ -20,6 +20,8 @@ export interface SeenRequest {
   index: number;
   /** Which connection brought it: 0 is the first. */
   connection: number;
+  /** Answers under way for paths of the same folder, this one included. */
+  atOnce: number;
 }
 
 /** What to answer. Headers are sent as given; nothing is added but what `honest` makes. */
@@ -40,6 +42,8 @@ export interface Answer {
   everyMs?: number;
   /** The head, too, comes in slices, one every `everyMs`. */
   headSliceBytes?: number;
+  /** Sent on a connection that lies idle, a moment after the answer; then it ends. */
+  late?: string;
   /** Say nothing at all. */
   silent?: boolean;
 }
@@ -49,8 +53,8 @@ export type Script = (request: SeenRequest) => Answer | Promise<Answer>;
 export interface LyingServerOptions {
   /** Speaks TLS with this key and certificate. */
   identity?: { key: Buffer; cert: Buffer };
-  /** Asked for each connection before a byte is read from it. */
-  onConnection?: (index: number) => 'accept' | 'reset' | 'hold';
+  /** Asked for each connection before a byte is read from it. Bytes are sent at once. */
+  onConnection?: (index: number) => 'accept' | 'reset' | 'hold' | Buffer;
   /** Address to listen on. */
   address?: string;
   /** Told of all body bytes handed to the network so far, after each slice. */
@@ -128,6 +132,7 @@ export async function startLyingServer(
   };
   const busy = new Map<net.Socket, string>();
   const peaks = new Map<string, number>();
+  const countIn = (folder: string) => [...busy.values()].filter((one) => one === folder).length;
   const requests: SeenRequest[] = [];
   const failures: unknown[] = [];
   let sent = 0;
@@ -147,6 +152,7 @@ export async function startLyingServer(
     const welcome = identity ? 'accept' : onConnection?.(connection);
     if (welcome === 'reset') return reset(socket);
     if (welcome === 'hold') return;
+    if (Buffer.isBuffer(welcome)) socket.write(welcome);
     let head = '';
     socket.on('data', (chunk) => {
       head += chunk.toString('latin1');
@@ -157,8 +163,9 @@ export async function startLyingServer(
       requests.push(request);
       const folder = request.path.replace(/[^/]*$/, '');
       busy.set(socket, folder);
+      request.atOnce = countIn(folder);
       setTimeout(() => {
-        const atOnce = [...busy.values()].filter((one) => one === folder).length;
+        const atOnce = countIn(folder);
         if (atOnce > (peaks.get(folder) ?? 0)) peaks.set(folder, atOnce);
       }, SETTLING_MS).unref();
       Promise.resolve(request)
@@ -221,6 +228,7 @@ function parse(head: string, index: number, connection: number): SeenRequest {
     isRanged: range !== null,
     index,
     connection,
+    atOnce: 1,
   };
 }
 
@@ -234,18 +242,21 @@ async function send(
   if (answer.silent) return false;
   const head = asBytes(answer.head ?? headOf(answer));
   await inSlices(socket, head, answer.headSliceBytes ?? head.length, answer);
+  const isHead = request.method === 'HEAD';
   let bodyBytes = 0;
-  for (const piece of piecesOf(answer.body)) {
+  for (const piece of isHead ? [] : piecesOf(answer.body)) {
     bodyBytes += piece.length;
     await inSlices(socket, piece, answer.sliceBytes ?? 64 * 1024, answer, count);
     if (socket.destroyed) break;
   }
+  const { late } = answer;
   const then = answer.then ?? (isDelimited(request, answer, bodyBytes) ? 'keep' : 'end');
   if (then === 'reset') {
     if (socket.writableLength > 0) await drained(socket);
     // what was written has to arrive before the reset that would discard it
     setTimeout(() => reset(socket), 20);
-  } else if (then === 'end') socket.end();
+  } else if (late !== undefined) setTimeout(() => socket.end(late), 20);
+  else if (then === 'end') socket.end();
   return then !== 'hang';
 }
 
@@ -298,6 +309,7 @@ function isDelimited(request: SeenRequest, answer: Answer, bodyBytes: number): b
     Object.entries(answer.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
   );
   if (headers.connection !== undefined) return false;
+  if (request.method === 'HEAD') return true;
   if (headers['transfer-encoding'] !== undefined)
     return (
       headers['content-length'] === undefined &&

@@ -18,6 +18,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
+import { isServiceError } from '../../jobs/error-codes.js';
 import { toStoreError } from '../../transfer/index.js';
 import type { S3Location } from './address.js';
 import { insist, throwIfAborted, type Backoff } from './insist.js';
@@ -439,9 +440,9 @@ async function withBody<T>(
   const opened = body.open();
   if (Buffer.isBuffer(opened)) return await send(opened);
   // What fails on our own disk is no failure of the bucket.
-  let failure: NodeJS.ErrnoException | null = null;
+  let failure: unknown = null;
   opened.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.syscall === 'read' || error.syscall === 'open') failure = error;
+    if (isServiceError(error) || error.syscall === 'read') failure = error;
   });
   try {
     return await send(opened);

@@ -7,40 +7,34 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { ServiceError } from '../../jobs/error-codes.js';
-import { stored } from '../../transfer/index.js';
+import { readSlab, type Slabs } from './file-body.js';
 import { throwIfAborted } from './insist.js';
 
 export type ChecksumKind = 'crc32' | 'md5';
 
-const STEP_BYTES = 1024 * 1024;
 const POLYNOMIAL = 0xedb88320;
 
 /** Of bytes [start, start + bytes) of an open file. @returns base64 */
 export async function checksumOf(
   file: FileHandle,
-  start: number,
-  bytes: number,
+  { start, bytes }: { start: number; bytes: number },
   kind: ChecksumKind,
+  slabs: Slabs,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const memory = Buffer.allocUnsafe(Math.min(STEP_BYTES, Math.max(1, bytes)));
   const md5 = kind === 'md5' ? createHash('md5') : null;
+  const slab = slabs.take();
   let crc = 0;
-  for (let at = 0; at < bytes;) {
-    throwIfAborted(signal);
-    const { bytesRead } = await stored(
-      file.read(memory, 0, Math.min(memory.length, bytes - at), start + at),
-    );
-    if (bytesRead === 0)
-      throw new ServiceError(
-        'StoreUnavailable',
-        'The verified bytes were cut short before they were sent',
-      );
-    const read = memory.subarray(0, bytesRead);
-    if (md5) md5.update(read);
-    else crc = crc32(read, crc);
-    at += bytesRead;
+  try {
+    for (let at = 0; at < bytes;) {
+      throwIfAborted(signal);
+      const piece = await readSlab(file, slab, start + at, bytes - at);
+      if (md5) md5.update(piece);
+      else crc = crc32(piece, crc);
+      at += piece.length;
+    }
+  } finally {
+    slabs.give(slab);
   }
   return md5 ? md5.digest('base64') : toBase64(crc);
 }

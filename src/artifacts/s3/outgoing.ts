@@ -1,12 +1,11 @@
 /** What is being published, and the look at it when it is there. */
 import type { FileHandle } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import { ServiceError } from '../../jobs/error-codes.js';
 import type { TransferResult } from '../../transfer/transfer.js';
 import type { Bucket, Condition } from './bucket.js';
 import type { ChecksumKind } from './checksum.js';
+import type { Slabs } from './file-body.js';
 import type { Slots } from './slots.js';
-import type { UploadRecord } from './upload-record.js';
 
 /** In the object's metadata: tells our own object from an equal one. */
 export const TOKEN = 'nimbus-token';
@@ -22,7 +21,10 @@ export interface Publication {
   partBytes: number;
   /** Parts under way, over all publications of the store. */
   slots: Slots;
+  slabs: Slabs;
   signal: AbortSignal | undefined;
+  /** Called before an upload in parts begins. */
+  onBegin: () => Promise<void>;
 }
 
 /** What is to be sent: the open file, what is written beside it, and on which condition it may appear. */
@@ -31,8 +33,6 @@ export interface Outgoing extends Publication {
   token: string;
   metadata: Record<string, string>;
   condition: Condition;
-  /** Of this very object, begun before; null = none. */
-  begun: UploadRecord | null;
 }
 
 /** @param crc32 of the whole, and of its parts' checksums; null where the server keeps none */
@@ -52,15 +52,5 @@ export async function compare(
   if (there !== null) await bucket.remove(path).catch(() => undefined);
   throw new ServiceError('StoreUnavailable', 'The bucket did not keep the bytes that it was sent', {
     details: { path, bytes: transfer.bytes, stored_bytes: there?.bytes ?? null },
-  });
-}
-
-/** The file stays open: other parts read it too. */
-export function streamOf(file: FileHandle, start: number, bytes: number): Readable {
-  return file.createReadStream({
-    start,
-    end: start + bytes - 1,
-    autoClose: false,
-    highWaterMark: 256 * 1024,
   });
 }

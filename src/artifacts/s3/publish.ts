@@ -12,11 +12,12 @@ import { errnoOf, stored } from '../../transfer/index.js';
 import type { TransferResult } from '../../transfer/transfer.js';
 import type { Condition, StoredObject } from './bucket.js';
 import { checksumOf } from './checksum.js';
-import { compare, streamOf, TOKEN, type Outgoing, type Publication } from './outgoing.js';
-import { isTaken, isUploadGone, Refusal } from './refusal.js';
+import { FileBody } from './file-body.js';
+import { compare, TOKEN, type Outgoing, type Publication } from './outgoing.js';
+import { isTaken, isUploadGone, LookAgain, Refusal } from './refusal.js';
 import { digestOfObject } from './read-through.js';
 import { uploadInParts } from './upload.js';
-import { forgetUpload, isFor, readUpload } from './upload-record.js';
+import { dropUploads, isFor, readUploads, type UploadRecord } from './upload-record.js';
 
 const DIGESTS = 'nimbus-digests';
 /** How often others may be first before we say so: each has made the object anew between our look and our writing. */
@@ -24,40 +25,44 @@ const ROUNDS = 5;
 
 /** Resolves when the object is there, durable and compared. Repeatable at every point. */
 export async function publishObject(publication: Publication): Promise<void> {
-  const { bucket, transfer, path, signal } = publication;
-  const begun = isLarge(publication) ? await readUpload(bucket, path, signal) : null;
-  const token =
-    begun !== null && isFor(begun, transfer) ? begun.token : randomBytes(9).toString('hex');
+  const { bucket, transfer, path, key, signal } = publication;
+  // Only our own: of two who share an upload, one would end it under the other's hands.
+  const isOurs = (record: UploadRecord) => record.key === key;
+  const known = isLarge(publication) ? await readUploads(bucket, path, signal) : [];
+  const begun = known.find((one) => isOurs(one) && one.upload_id !== '' && isFor(one, transfer));
+  const token = begun?.token ?? randomBytes(9).toString('hex');
   const metadata = { [DIGESTS]: toText(digestsOf(transfer)), [TOKEN]: token };
+  const tidy = async (): Promise<void> => {
+    if (isLarge(publication)) await dropUploads(bucket, path, isOurs);
+  };
   try {
-    for (let round = 1; round <= ROUNDS; round++)
-      if (await tryOnce(publication, token, metadata)) return;
+    let again: Refusal | null = null;
+    for (let round = 1; round <= ROUNDS; round++) {
+      again = await tryOnce(publication, token, metadata);
+      if (again === null) return await tidy();
+    }
+    await tidy();
+    throw new ServiceError(
+      'StoreUnavailable',
+      `The object could not be completed in ${ROUNDS} rounds, the last time for ${again?.message}`,
+      { details: { path } },
+    );
   } catch (error) {
-    if (isServiceError(error) && error.code === 'Conflict') await giveUp(publication, token);
+    if (isServiceError(error) && error.code === 'Conflict') await tidy();
     throw error;
   }
-  throw new ServiceError(
-    'StoreUnavailable',
-    'Others keep replacing the object while it is published',
-    {
-      details: { path },
-    },
-  );
 }
 
-/** One look and one try; false when somebody was first, so that it has to be looked at anew. */
+/** One look and one try; null when it is done, else why it has to be looked at anew: somebody was first, as a rule. */
 async function tryOnce(
   publication: Publication,
   token: string,
   metadata: Record<string, string>,
-): Promise<boolean> {
+): Promise<Refusal | null> {
   const { bucket, path, replace, signal } = publication;
   const there = await bucket.head(path, signal);
   if (there !== null) {
-    if (await isSame(publication, there, token)) {
-      if (isLarge(publication) && there.metadata[TOKEN] === token) await forgetUpload(bucket, path);
-      return true;
-    }
+    if (await isSame(publication, there, token)) return null;
     if (!replace)
       throw new ServiceError('Conflict', 'Other bytes are stored under this name', {
         details: { path },
@@ -66,14 +71,14 @@ async function tryOnce(
   const file = await openVerified(publication.transfer);
   try {
     const condition: Condition = there === null ? { ifNoneMatch: '*' } : { ifMatch: there.etag };
-    const begun = isLarge(publication) ? await readUpload(bucket, path, signal) : null;
-    await send({ ...publication, file, token, metadata, condition, begun });
-    return true;
+    await send({ ...publication, file, token, metadata, condition });
+    return null;
   } catch (error) {
+    if (error instanceof LookAgain) return error.reason;
+    if (isTaken(error) || isUploadGone(error)) return error as Refusal;
     // Gone under an If-Match: 404, or 412, as the server likes it.
-    if (isTaken(error) || isUploadGone(error)) return false;
     if (there !== null && error instanceof Refusal && error.is('NoSuchKey', 'NotFound'))
-      return false;
+      return error;
     throw error;
   } finally {
     await file.close();
@@ -82,10 +87,11 @@ async function tryOnce(
 
 async function send(outgoing: Outgoing): Promise<void> {
   if (isLarge(outgoing)) return await uploadInParts(outgoing);
-  const { bucket, transfer, path, file, checksums, metadata, condition, slots, signal } = outgoing;
+  const { bucket, transfer, path, file, checksums, metadata, condition } = outgoing;
+  const { slots, slabs, signal } = outgoing;
   const { bytes, mediaType } = transfer;
-  const checksum = await checksumOf(file, 0, bytes, checksums, signal);
-  const open = () => (bytes === 0 ? Buffer.alloc(0) : streamOf(file, 0, bytes));
+  const checksum = await checksumOf(file, { start: 0, bytes }, checksums, slabs, signal);
+  const open = () => (bytes === 0 ? Buffer.alloc(0) : new FileBody(file, 0, bytes, slabs));
   await slots.run(signal, () =>
     bucket.put(
       path,
@@ -132,18 +138,6 @@ async function refuseFolders({ bucket, path, signal }: Publication): Promise<voi
     throw new ServiceError('Conflict', 'A folder of the path is a file, or the path is a folder', {
       details: { path },
     });
-}
-
-/** What was sent of an object that may not appear is of no use any more. */
-async function giveUp({ bucket, path }: Publication, token: string): Promise<void> {
-  try {
-    const record = await readUpload(bucket, path);
-    if (record?.token !== token) return;
-    if (record.upload_id !== '') await bucket.abortUpload(path, record.upload_id);
-    await forgetUpload(bucket, path);
-  } catch {
-    // The sweeper comes by.
-  }
 }
 
 async function openVerified(transfer: TransferResult): Promise<FileHandle> {

@@ -23,6 +23,14 @@ export class Refusal extends Error {
   }
 }
 
+/** Something changed under our hands: what is there has to be looked at before another try. */
+export class LookAgain extends Error {
+  override readonly name = 'LookAgain';
+  constructor(readonly reason: Refusal) {
+    super(reason.message);
+  }
+}
+
 /** Whether a repeat of the same request may go well. */
 export function mayPass({ status, code }: Refusal): boolean {
   if (CREDENTIALS.has(code)) return false;

@@ -4,9 +4,11 @@
  * bucket when they are verified. What the bucket answers is never taken for more than it says: see publish.ts.
  */
 import { createHash } from 'node:crypto';
-import { isAbsolute, resolve } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { isAbsolute, join, resolve } from 'node:path';
 import { ServiceError } from '../../jobs/error-codes.js';
 import type { ArtifactStore } from '../artifact-store.js';
+import { stored } from '../../transfer/index.js';
 import { artifactAt } from '../artifact.js';
 import { parseRecord, readHeld, writeHeld } from '../held.js';
 import { createWorkFolder } from '../local/work-folder.js';
@@ -15,11 +17,13 @@ import { probe } from './abilities.js';
 import { fromAddress, toAddress } from './address.js';
 import { createBucket, type Bucket, type BucketSettings } from './bucket.js';
 import { crc32Of, type ChecksumKind } from './checksum.js';
+import { createSlabs } from './file-body.js';
 import { publishObject } from './publish.js';
 import { digestOfObject, readObject } from './read-through.js';
 import { isOutOfReach, toStoreError } from './refusal.js';
 import { createSlots } from './slots.js';
 import { sweepUploads } from './sweep.js';
+import { dropUploads } from './upload-record.js';
 
 export interface S3StoreOptions extends BucketSettings {
   /** Local directory for unfinished bytes; absolute, or relative to the working directory. */
@@ -48,7 +52,11 @@ export function createS3Store(options: S3StoreOptions): S3Store {
   const work = createWorkFolder(root, options.marginBytes);
   const bucket = createBucket(options);
   const slots = createSlots(uploads);
+  const slabs = createSlabs();
   const abilities = onceWell(() => probe(bucket));
+
+  /** In the partial directory: where its bytes are being sent to in parts. */
+  const markOf = (key: string) => join(work.partialDirectory(key), 'upload');
 
   const isSafe = (path: string): boolean =>
     safeSegments(path) !== null &&
@@ -95,14 +103,19 @@ export function createS3Store(options: S3StoreOptions): S3Store {
       const path = toWrite(finalPath);
       const publishing = async () => {
         const checksums: ChecksumKind = await abilities();
-        const facts = { bucket, transfer, path, key, replace, checksums, partBytes, slots, signal };
-        await publishObject(facts);
+        const limits = { checksums, partBytes, slots, slabs, signal };
+        const onBegin = () => stored(writeFile(markOf(key), path));
+        await publishObject({ bucket, transfer, path, key, replace, onBegin, ...limits });
       };
       await told(publishing());
       await work.discard(key);
       return artifactAt(path, transfer);
     },
-    discard: work.discard,
+    async discard(key) {
+      const path = await readFile(markOf(key), 'utf8').catch(() => null);
+      if (path !== null) await told(dropUploads(bucket, path, (record) => record.key === key));
+      await work.discard(key);
+    },
     getHeld: (provider, productId) => readHeld({ getRecord }, provider, productId),
     putHeld: (held) => writeHeld({ putRecord }, held),
     async isIntact(artifact, how, signal) {

@@ -1,7 +1,7 @@
 /**
  * What is known of an upload under way, as a record in the bucket. It is written before the upload is begun, so that there
- * is none that nobody remembers: a repeat goes on with it, on whichever machine, and the sweeper knows whose it is. One a
- * path; hidden, and so no record that others list.
+ * is none that nobody remembers: a repeat goes on with it, on whichever machine, and the sweeper knows whose it is. Two who
+ * publish to one path have a record each. Hidden, and so no record that others list.
  */
 import { z } from 'zod';
 import { checksumSchema } from '../../jobs/product.js';
@@ -9,6 +9,7 @@ import type { TransferResult } from '../../transfer/transfer.js';
 import { digestName } from '../held.js';
 import type { Bucket } from './bucket.js';
 import { crc32Of } from './checksum.js';
+import { Refusal } from './refusal.js';
 
 const uploadSchema = z.object({
   /** Where the object is to be. */
@@ -26,14 +27,18 @@ const uploadSchema = z.object({
 export type UploadRecord = z.infer<typeof uploadSchema>;
 
 const FOLDER = '.nimbus/.uploads/';
-const placeOf = (path: string): string => `${FOLDER}${digestName(path)}.json`;
+const folderOf = (path: string): string => `${FOLDER}${digestName(path)}/`;
+const placeOf = ({ path, token }: UploadRecord): string => `${folderOf(path)}${token}.json`;
 
-export async function readUpload(
+/** Of this path. */
+export async function readUploads(
   bucket: Bucket,
   path: string,
   signal?: AbortSignal,
-): Promise<UploadRecord | null> {
-  return parse(await bucket.readText(placeOf(path), signal));
+): Promise<UploadRecord[]> {
+  const found: UploadRecord[] = [];
+  for await (const { record } of recordsBelow(bucket, folderOf(path), signal)) found.push(record);
+  return found;
 }
 
 export async function writeUpload(
@@ -43,19 +48,40 @@ export async function writeUpload(
 ): Promise<void> {
   const content = Buffer.from(JSON.stringify(record));
   const body = { open: () => content, bytes: content.length, crc32: crc32Of(content) };
-  await bucket.put(placeOf(record.path), body, { mediaType: 'application/json' }, signal);
+  await bucket.put(placeOf(record), body, { mediaType: 'application/json' }, signal);
 }
 
-export async function forgetUpload(bucket: Bucket, path: string): Promise<void> {
-  await bucket.remove(placeOf(path));
+export async function forgetUpload(bucket: Bucket, record: UploadRecord): Promise<void> {
+  await bucket.remove(placeOf(record));
 }
 
-/** All of them, each with when it was last written. */
-export async function* listUploadRecords(
+/** Ends uploads that are of no use any more; where that fails, the sweeper comes by. */
+export async function dropUploads(
+  bucket: Bucket,
+  path: string,
+  isOurs: (record: UploadRecord) => boolean,
+): Promise<void> {
+  try {
+    for (const record of await readUploads(bucket, path)) {
+      if (!isOurs(record)) continue;
+      if (record.upload_id !== '') await bucket.abortUpload(path, record.upload_id);
+      await forgetUpload(bucket, record);
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+  }
+}
+
+/** All that there are, each with when it was last written. */
+export function allUploads(
   bucket: Bucket,
 ): AsyncGenerator<{ record: UploadRecord; modifiedMs: number }> {
-  for await (const { path, modifiedMs } of bucket.list(FOLDER)) {
-    const record = parse(await bucket.readText(path));
+  return recordsBelow(bucket, FOLDER);
+}
+
+async function* recordsBelow(bucket: Bucket, folder: string, signal?: AbortSignal) {
+  for await (const { path, modifiedMs } of bucket.list(folder, {}, signal)) {
+    const record = parse(await bucket.readText(path, signal));
     if (record) yield { record, modifiedMs };
   }
 }

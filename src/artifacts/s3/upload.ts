@@ -3,12 +3,12 @@
  * nothing is visible before the one request that completes the upload, which carries the condition. Several parts go at
  * once, each streamed from the file: memory does not grow with size.
  */
-import { ServiceError } from '../../jobs/error-codes.js';
 import { agrees, type Part } from './bucket.js';
 import { checksumOf, combineCrc32, compositeCrc32, type ChecksumKind } from './checksum.js';
-import { compare, streamOf, type Outgoing } from './outgoing.js';
-import { isUploadGone, Refusal } from './refusal.js';
-import { forgetUpload, isFor, writeUpload, type UploadRecord } from './upload-record.js';
+import { FileBody } from './file-body.js';
+import { compare, type Outgoing } from './outgoing.js';
+import { isUploadGone, LookAgain, Refusal } from './refusal.js';
+import { forgetUpload, readUploads, writeUpload, type UploadRecord } from './upload-record.js';
 
 const MOST_PARTS = 10_000;
 const MIB = 1024 * 1024;
@@ -38,29 +38,19 @@ export async function uploadInParts(outgoing: Outgoing): Promise<void> {
   const sent = await sendAll(outgoing, begun);
   await complete(outgoing, begun, sent);
   await compare(outgoing, wholeOf(sent));
-  await forgetUpload(bucket, path);
+  await forgetUpload(bucket, begun.record);
   // What earlier tries left behind, killed before they could write down what they had begun.
   for (const other of others) await bucket.abortUpload(path, other.uploadId).catch(() => undefined);
 }
 
-/** Goes on with what the record names, if the server still knows it and it is for these bytes. */
-async function resume({
-  bucket,
-  path,
-  transfer,
-  key,
-  begun,
-  signal,
-}: Outgoing): Promise<Begun | null> {
-  if (begun === null || begun.upload_id === '') return null;
-  if (!isFor(begun, transfer)) {
-    // The product was made anew: what was sent of the old one is of no use to anybody.
-    if (begun.key === key) await bucket.abortUpload(path, begun.upload_id, signal);
-    return null;
-  }
+/** Goes on with what the record of our token names, if the server still knows it. */
+async function resume({ bucket, path, token, signal }: Outgoing): Promise<Begun | null> {
+  const records = await readUploads(bucket, path, signal);
+  const record = records.find((one) => one.token === token && one.upload_id !== '');
+  if (record === undefined) return null;
   try {
-    const { parts, isWhole } = await bucket.listParts(path, begun.upload_id, signal);
-    return { record: begun, there: new Map(parts.map((part) => [part.number, part])), isWhole };
+    const { parts, isWhole } = await bucket.listParts(path, record.upload_id, signal);
+    return { record, there: new Map(parts.map((part) => [part.number, part])), isWhole };
   } catch (error) {
     if (isUploadGone(error)) return null;
     throw error;
@@ -79,6 +69,7 @@ async function begin(outgoing: Outgoing): Promise<Begun> {
     token,
     upload_id: '',
   };
+  await outgoing.onBegin();
   await writeUpload(bucket, record, signal);
   const { uploadId, isWhole } = await bucket.createUpload(
     path,
@@ -128,8 +119,8 @@ async function sendAll(outgoing: Outgoing, begun: Begun): Promise<Sent[]> {
 }
 
 async function sendPiece(outgoing: Outgoing, begun: Begun, piece: Piece): Promise<Sent> {
-  const { bucket, path, file, checksums, slots, signal } = outgoing;
-  const checksum = (kind: ChecksumKind) => checksumOf(file, piece.start, piece.bytes, kind, signal);
+  const { bucket, path, file, checksums, slots, slabs, signal } = outgoing;
+  const checksum = (kind: ChecksumKind) => checksumOf(file, piece, kind, slabs, signal);
   const there = begun.there.get(piece.number);
   const own = await checksum(checksums);
   if (there?.bytes === piece.bytes) {
@@ -141,7 +132,7 @@ async function sendPiece(outgoing: Outgoing, begun: Begun, piece: Piece): Promis
       return { ...there, crc32: checksums === 'crc32' ? own : null };
   }
   const body = {
-    open: () => streamOf(file, piece.start, piece.bytes),
+    open: () => new FileBody(file, piece.start, piece.bytes, slabs),
     bytes: piece.bytes,
     [checksums]: own,
   };
@@ -158,19 +149,8 @@ async function complete(outgoing: Outgoing, begun: Begun, sent: Sent[]): Promise
   try {
     await bucket.completeUpload(path, upload_id, { parts: sent, condition, crc32, bytes }, signal);
   } catch (error) {
-    if (
-      error instanceof Refusal &&
-      error.is('InvalidPart', 'InvalidPartOrder', 'BadDigest', 'EntityTooSmall')
-    ) {
-      // What the server holds is not what it took: nothing of it can be trusted.
-      await bucket.abortUpload(path, upload_id).catch(() => undefined);
-      await forgetUpload(bucket, path).catch(() => undefined);
-      throw new ServiceError(
-        'StoreUnavailable',
-        `The bucket lost or altered parts that it had taken (${error.message})`,
-        { details: { path } },
-      );
-    }
+    // Parts that were sent anew, or an upload that was ended, in the same moment: refused in many ways.
+    if (error instanceof Refusal && [400, 409].includes(error.status)) throw new LookAgain(error);
     throw error;
   }
 }

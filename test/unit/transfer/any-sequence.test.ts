@@ -12,7 +12,15 @@ import { describe, expect, it } from 'vitest';
 import { ERROR_CODES, isServiceError, type ServiceError } from '../../../src/jobs/error-codes.js';
 import type { Checksum } from '../../../src/jobs/product.js';
 import { certificateFor, hasOpenssl, trust, type Identity } from '../../support/certificates.js';
-import { FAULTS, kindsFor, resetsConnection, scripted, type World } from '../../support/faults.js';
+import {
+  FAULTS,
+  greetingOf,
+  kindsFor,
+  resetsConnection,
+  scripted,
+  type Fault,
+  type World,
+} from '../../support/faults.js';
 import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
 
 const RUNS = Number(process.env.NIMBUS_FAULT_RUNS ?? 100);
@@ -35,6 +43,10 @@ function checksumsOf(file: Buffer, knows: Knowledge): Checksum[] {
   return { md5: [md5], blake3: [blake], both: [md5, blake], length: [], nothing: [] }[knows];
 }
 
+const rarely = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { freq: 6, nil: undefined });
+const cutAt = rarely(fc.double({ min: 0, max: 1, noNaN: true }));
+const sliceBytes = rarely(fc.constantFrom(7, 100, 1460, 5000));
+
 const scene = fc
   .record({
     size: fc.oneof(
@@ -47,6 +59,7 @@ const scene = fc
     isDated: fc.boolean(),
     servesRanges: fc.constantFrom(true, true, true, false),
     connections: fc.integer({ min: 1, max: 8 }),
+    takes: fc.constantFrom(null, null, null, 1, 2, 4),
   })
   .chain((fixed) => {
     const digest = !['length', 'nothing'].includes(fixed.knows);
@@ -54,7 +67,7 @@ const scene = fc
     const kinds = kindsFor({ digest, length });
     const quick = kinds.filter((kind) => !FAULTS[kind]?.slow);
     const slow = kinds.filter((kind) => FAULTS[kind]?.slow);
-    const fault = fc.record({
+    const fault: fc.Arbitrary<Fault> = fc.record({
       kind: fc.oneof(
         { weight: 20, arbitrary: fc.constantFrom(...quick) },
         { weight: 2, arbitrary: fc.constant('the client is told to stop') },
@@ -62,6 +75,9 @@ const scene = fc
       ),
       share: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
       amount: fc.nat(999_999),
+      // where nothing is known of a file, one that is cut may pass for whole
+      cutAt: digest || length ? cutAt : fc.constant(undefined),
+      sliceBytes,
     });
     return fc.record({
       fixed: fc.constant({ ...fixed, knowsLength: length }),
@@ -109,14 +125,15 @@ async function playScenes(runs: number, identity?: Identity): Promise<void> {
     {
       server: {
         ...(identity && { identity }),
-        onConnection: () => (world && resetsConnection(world) ? 'reset' : 'accept'),
+        onConnection: () => (resetsConnection(world) ? 'reset' : (greetingOf(world) ?? 'accept')),
       },
     },
   );
   let run = 0;
   await fc.assert(
     fc.asyncProperty(scene, async ({ fixed, faults }) => {
-      const { size, knows, knowsLength, isPinned, isDated, servesRanges, connections } = fixed;
+      const { size, knows, knowsLength, isPinned, isDated, servesRanges, connections, takes } =
+        fixed;
       const start = size % 1000;
       world = {
         file: pool.subarray(start, start + size),
@@ -124,6 +141,7 @@ async function playScenes(runs: number, identity?: Identity): Promise<void> {
         etag: isPinned ? '"one"' : null,
         lastModified: isDated ? 'Wed, 01 Jan 2025 00:00:00 GMT' : null,
         servesRanges,
+        takes,
         faults: structuredClone(faults),
         validToken: 0,
         forbiddenHost: '127.0.0.1:9',

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isServiceError, type ServiceError } from '../../../src/jobs/error-codes.js';
-import { KINDS, resetsConnection, scripted, type World } from '../../support/faults.js';
+import { greetingOf, KINDS, resetsConnection, scripted, type World } from '../../support/faults.js';
 import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
 
 const file = bytesOf(300_000);
@@ -65,7 +65,14 @@ describe('a server that once', () => {
       scripted(({ path }) => worlds.get(path.split('/')[1] ?? '')),
       {
         server: {
-          onConnection: () => ([...worlds.values()].some(resetsConnection) ? 'reset' : 'accept'),
+          onConnection: () => {
+            if ([...worlds.values()].some(resetsConnection)) return 'reset';
+            for (const world of worlds.values()) {
+              const greeting = greetingOf(world);
+              if (greeting) return greeting;
+            }
+            return 'accept';
+          },
         },
       },
     );
@@ -76,6 +83,7 @@ describe('a server that once', () => {
         etag,
         lastModified: null,
         servesRanges: true,
+        takes: null,
         faults: [
           ...Array.from({ length: after }, () => ({
             kind: 'cut by a clean end',

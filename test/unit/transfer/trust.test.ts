@@ -5,6 +5,7 @@ import { assertAllowed, isPrivateAddress } from '../../../src/transfer/http/host
 import {
   honest,
   startLyingServer,
+  type Answer,
   type LyingServer,
   type Script,
 } from '../../support/lying-server.js';
@@ -44,6 +45,44 @@ describe('F034 a token that expires', () => {
     expect(rejected).toEqual([{ authorization: 'Bearer 0' }]);
     expect(kit.server.requests).toHaveLength(3);
   });
+
+  it.each([1, 4, 8])(
+    'under %i connections at once is one renewal and one file',
+    async (connections) => {
+      const large = bytesOf(3_000_000);
+      let valid = 0;
+      let current = 0;
+      let renewals = 0;
+      const kit = await serve(
+        (request) => {
+          if (request.headers.authorization !== `Bearer ${valid}`)
+            return { status: 401, headers: empty };
+          // expires when all are in the middle of something
+          if (request.index === 5) valid++;
+          const answer = honest(request, large, { etag: '"one"' });
+          return {
+            ...answer,
+            body: answer.body.subarray(0, 200_000),
+            sliceBytes: 32_000,
+            everyMs: 1,
+          };
+        },
+        { connections },
+      );
+      const result = await kit.fetch(
+        kit.source(large, {
+          headers: async () => ({ authorization: `Bearer ${current}` }),
+          rejected: (headers) => {
+            if (headers.authorization !== `Bearer ${current}`) return;
+            current++;
+            renewals++;
+          },
+        }),
+      );
+      expect((await kit.content(result)).equals(large)).toBe(true);
+      expect(renewals).toBe(1);
+    },
+  );
 
   it('F038 a second 401 in a row ends it', async () => {
     const kit = await serve(() => ({ status: 401, headers: empty }));
@@ -111,6 +150,31 @@ describe('F040 429 and 503 with Retry-After', () => {
     const kit = await serve(() => ({ status: 429, headers: { ...empty, 'retry-after': '0' } }));
     await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'SourceThrottled' });
     expect(kit.server.requests).toHaveLength(5);
+  });
+});
+
+describe('F041 a provider that takes fewer connections than we were allowed', () => {
+  it.each([
+    ['429', (): Answer => ({ status: 429, headers: { ...empty, 'retry-after': '0' } })],
+    ['503', (): Answer => ({ status: 503, headers: empty })],
+    ['a reset', (): Answer => ({ head: '', then: 'reset' })],
+    ['silence', (): Answer => ({ silent: true })],
+  ])('and says so with %s: goes on with those it has', async (_, refusal) => {
+    const large = bytesOf(2_000_000);
+    let active = 0;
+    const kit = await serve(
+      async (request) => {
+        if (active >= 2) return refusal();
+        active++;
+        const answer = honest(request, large, { etag: '"one"' });
+        const end = answer.body.length / 32_000;
+        setTimeout(() => active--, 2 * end);
+        return { ...answer, sliceBytes: 32_000, everyMs: 2 };
+      },
+      { connections: 6 },
+    );
+    const result = await kit.fetch(kit.source(large));
+    expect((await kit.content(result)).equals(large)).toBe(true);
   });
 });
 
