@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import fs from 'node:fs/promises';
-import { errnoOf } from './errors.js';
+import { errnoOf, stored, toStoreError } from './errors.js';
 
 export interface FileHandleLike {
   readonly fd: number;
@@ -76,3 +76,28 @@ export const nodeFiles: Files = {
   },
   token: () => randomBytes(6).toString('hex'),
 };
+
+/**
+ * Puts a new file in the place of another at once, by way of a temporary one beside it, and hands it back open. Whoever
+ * takes the directory over removes what is temporary: then the file is made again.
+ */
+export async function replaceFile(
+  files: Files,
+  path: string,
+  fill: (file: FileHandleLike) => Promise<void>,
+): Promise<FileHandleLike> {
+  for (let tries = 1; ; tries++) {
+    const temporary = `${path}.${files.token()}.tmp`;
+    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    const file = await stored(files.open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
+    try {
+      await fill(file);
+      await files.rename(temporary, path);
+      return file;
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      await files.remove(temporary).catch(() => undefined);
+      if (errnoOf(error) !== 'ENOENT' || tries === 3) throw toStoreError(error);
+    }
+  }
+}

@@ -4,12 +4,11 @@
  * a crash it counts only if the disk gives back just these bytes. `flushed` names what was forced to the disk before the
  * line was written, and that alone is promised to outlive a power cut. Blocks come in any order.
  */
-import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { stored } from './errors.js';
-import type { FileHandleLike, Files } from './files.js';
+import { replaceFile, type FileHandleLike, type Files } from './files.js';
 import { Spans, type Span } from './spans.js';
 
 const offsetSchema = z.number().int().nonnegative();
@@ -168,21 +167,12 @@ export class Journal {
    * earlier owner that still lives cannot append to it.
    */
   static async start(files: Files, directory: string, state: JournalState): Promise<Journal> {
-    const path = pathIn(directory);
-    const temporary = `${path}.${files.token()}.tmp`;
     const content = Buffer.from(compact(state));
-    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    const file = await stored(files.open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
-    try {
-      await stored(files.writeAll(file, content, 0));
-      await stored(file.datasync());
-      await stored(files.rename(temporary, path));
-      return new Journal(files, state, file, content.length);
-    } catch (error) {
-      await file.close().catch(() => undefined);
-      await files.remove(temporary).catch(() => undefined);
-      throw error;
-    }
+    const file = await replaceFile(files, pathIn(directory), async (fresh) => {
+      await stored(files.writeAll(fresh, content, 0));
+      await stored(fresh.datasync());
+    });
+    return new Journal(files, state, file, content.length);
   }
 
   /** Resolves once the line is in the journal; lines that wait for each other travel together. */

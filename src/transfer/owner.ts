@@ -3,13 +3,13 @@
  * its next write and stops. An earlier owner that may still be alive (paused, or on another machine) can never spoil the
  * newcomer's file: the newcomer then works on a copy under a name of its own, to which nobody else holds a handle.
  */
-import { constants, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ServiceError } from '../jobs/error-codes.js';
 import { stored } from './errors.js';
-import type { Files } from './files.js';
+import { replaceFile, type Files } from './files.js';
 
 const ownerSchema = z.object({
   token: z.string(),
@@ -86,18 +86,11 @@ export class Owner {
   }
 
   async #write(): Promise<void> {
-    const temporary = `${this.path}.${this.files.token()}.tmp`;
-    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    const file = await stored(this.files.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW));
-    try {
-      await stored(this.files.writeAll(file, Buffer.from(JSON.stringify(this.record)), 0));
-      await stored(this.files.rename(temporary, this.path));
-    } catch (error) {
-      await this.files.remove(temporary).catch(() => undefined);
-      throw error;
-    } finally {
-      await file.close();
-    }
+    const content = Buffer.from(JSON.stringify(this.record));
+    const file = await replaceFile(this.files, this.path, (fresh) =>
+      stored(this.files.writeAll(fresh, content, 0)),
+    );
+    await file.close();
   }
 }
 

@@ -159,8 +159,8 @@ async function makeOwnCopy(files: Files, directory: string, owner: Owner): Promi
 }
 
 /**
- * What others have left in a directory that was just taken over. A later owner's files are not among them, so that they
- * can be removed whenever the work is done.
+ * What others have left in a directory that was just taken over, to be removed when the work is done. Names are never used
+ * twice, so that a later owner's files are not among them.
  */
 export async function findLeftovers(
   files: Files,

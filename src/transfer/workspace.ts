@@ -111,7 +111,7 @@ export class Workspace {
     await before.cancel();
   }
 
-  /** Gives the partial file another name in the directory, durably, beside which no other is kept. Nothing may be written afterwards. */
+  /** Gives the partial file another name in the directory, durably. Nothing may be written afterwards. */
   async rename(name: string): Promise<string> {
     const { files, directory } = this.options;
     const path = join(directory, name);

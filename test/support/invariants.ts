@@ -40,7 +40,8 @@ export interface Evidence {
 }
 
 /** Files that may be in a directory of a transfer, whatever happened. */
-const KNOWN_NAMES = /^(journal|owner|verified|state|part\.[0-9a-f]+|disputed-\d+)$/;
+const KNOWN_NAMES =
+  /^(journal|owner|verified|part\.[0-9a-f]+|disputed-\d+|(journal|owner)\.[0-9a-f]+\.tmp)$/;
 const KNOWN_WHEN_VERIFIED = /^(journal|owner|verified|state|disputed-\d+)$/;
 
 /** To be called once the engine is closed. */

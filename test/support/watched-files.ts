@@ -126,8 +126,8 @@ export function watchFiles(inner: Files): WatchedFiles {
   const touched = new Set<string>();
   const handles = new Map<FileHandleLike, string>();
   const breaches: string[] = [];
-  /** What the journal of a directory speaks of. */
-  const parts = new Map<string, Inode>();
+  /** What the journals of a directory may speak of: there may be several owners at a time. */
+  const parts = new Map<string, Set<Inode>>();
 
   const inodeAt = (path: string): Inode => {
     const known = names.get(path);
@@ -146,7 +146,11 @@ export function watchFiles(inner: Files): WatchedFiles {
 
   const checkPromises = (directory: string, data: Uint8Array) => {
     for (const { offset, length } of promisesIn(Buffer.from(data).toString('utf8')))
-      if (!parts.get(directory)?.flushed.covers(offset, offset + length))
+      if (
+        ![...(parts.get(directory) ?? [])].some(({ flushed }) =>
+          flushed.covers(offset, offset + length),
+        )
+      )
         breaches.push(`the journal promised [${offset}, ${offset + length}) before it was flushed`);
   };
 
@@ -157,7 +161,10 @@ export function watchFiles(inner: Files): WatchedFiles {
       const handle = await inner.open(path, flags);
       if (flags & constants.O_EXCL) names.delete(path);
       const inode = inodeAt(path);
-      if (/\/(part\.[^/]*|verified)$/.test(path)) parts.set(dirname(path), inode);
+      if (/\/(part\.[^/]*|verified)$/.test(path)) {
+        const inodes = parts.get(dirname(path)) ?? new Set();
+        parts.set(dirname(path), inodes.add(inode));
+      }
       const isJournal = /\/journal[^/]*$/.test(path);
       const watched: FileHandleLike = new Proxy(handle, {
         get(target, name) {
