@@ -30,17 +30,3 @@ export const toCount =
       throw new InvalidArgumentError(`Not a whole number from 1 to ${max}.`);
     return value;
   };
-
-const RATE_UNITS: Record<string, number> = {
-  ...{ '': 1, k: 1e3, m: 1e6, g: 1e9 },
-  ...{ ki: 2 ** 10, mi: 2 ** 20, gi: 2 ** 30 },
-};
-
-/** Bytes per second: `500k`, `2M`, `1.5Mi`. */
-export function toRate(text: string): number {
-  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)([kmg]i?)?$/i.exec(text.trim()) ?? [];
-  const rate = Number(number) * (RATE_UNITS[unit.toLowerCase()] ?? 0);
-  if (!(rate >= 1))
-    throw new InvalidArgumentError('Not bytes per second, such as 500k, 2M or 1Gi.');
-  return rate;
-}

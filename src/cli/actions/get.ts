@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { syncFolder } from '../../artifacts/local/durable.js';
+import { parseLimit } from '../../transfer/bandwidth-table.js';
 import { proxyFromEnvironment, type ProxyFor } from '../../transfer/index.js';
 import { CommandError, EXIT, type ExitCode } from '../exit-codes.js';
 import { downloadAll, WORK_FOLDER } from '../get/downloads.js';
@@ -22,8 +23,8 @@ export interface GetOptions extends WantedOptions {
   connections: number;
   files: number;
   overwrite?: boolean;
-  /** Bytes per second. */
-  limitRate?: number;
+  /** Bytes per second: `500k`, `2M`. */
+  limitRate?: string;
   everyDigest?: boolean;
   /** Seconds. */
   timeout: number;
@@ -57,7 +58,7 @@ export async function get(
       out,
       files: options.files,
       connections: options.connections,
-      bytesPerSecond: options.limitRate ?? null,
+      bytesPerSecond: readRate(options.limitRate),
       overwrite: options.overwrite === true,
       everyDigest: options.everyDigest === true,
       proxyFor: readProxies(terminal),
@@ -92,6 +93,14 @@ export async function get(
 function viewFor({ people, paint, env }: Terminal, { quiet }: GetOptions, files: number): GetView {
   if (!quiet) return createGetView(people, paint, files);
   return createQuietView(process.stderr, createPaint(wantsColour(process.stderr, env)));
+}
+
+function readRate(text = 'off'): number | null {
+  try {
+    return parseLimit(text);
+  } catch (error) {
+    throw new CommandError(`--limit-rate: ${plain((error as Error).message)}`, EXIT.usage);
+  }
 }
 
 function readProxies({ env }: Terminal): ProxyFor {

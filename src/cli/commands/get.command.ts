@@ -1,7 +1,7 @@
 /** `nimbus get` */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { GetOptions } from '../actions/get.js';
-import { toCount, toRate } from '../option-values.js';
+import { toCount } from '../option-values.js';
 import type { TerminalRunner } from '../terminal.js';
 
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
@@ -37,7 +37,7 @@ export function addGet(program: Command, run: TerminalRunner): void {
     .option('-x, --connections <number>', 'connections in all, over all files', toCount(64), 4)
     .option('-j, --files <number>', 'files at once', toCount(64), 4)
     .option('-H, --header <line>', "Name: value, for the URL's own host; repeatable", collect)
-    .option('--limit-rate <rate>', 'bytes a second in all, such as 500k or 2M', toRate)
+    .option('--limit-rate <rate>', 'bytes a second in all, such as 500k or 2M')
     .option('--timeout <seconds>', 'longest silence before it is asked again', toSeconds, 10)
     .option('--tries <number>', 'tries in a row that bring nothing new', toCount(1000), 5)
     .option('--every-digest', 'compare every digest given, not the cheapest of them alone')

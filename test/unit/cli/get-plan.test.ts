@@ -15,7 +15,7 @@ import {
 import { trustSystem } from '../../../src/cli/get/trust.js';
 import { createGetView, createQuietView } from '../../../src/cli/get/view.js';
 import { planFiles, type WantedOptions } from '../../../src/cli/get/wanted.js';
-import { toCount, toRate } from '../../../src/cli/option-values.js';
+import { toCount } from '../../../src/cli/option-values.js';
 import { createPaint } from '../../../src/cli/output/paint.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'nimbus-get-plan-'));
@@ -350,17 +350,4 @@ describe('toCount', () => {
     expect(() => toCount(64)(text)).toThrow('from 1 to 64'),
   );
   it('takes what lies between', () => expect(toCount(64)('64')).toBe(64));
-});
-
-describe('toRate', () => {
-  it.each([
-    ['500', 500],
-    ['500k', 500_000],
-    ['2M', 2_000_000],
-    ['1.5Mi', 1_572_864],
-    ['1gi', 2 ** 30],
-  ])('takes %s', (text, rate) => expect(toRate(text)).toBe(rate));
-  it.each(['0', '', 'M', '2 MB', '-1', '1e6', '0.5'])('refuses %j', (text) =>
-    expect(() => toRate(text)).toThrow('Not bytes per second'),
-  );
 });

@@ -362,8 +362,9 @@ describe('nimbus get', () => {
     const urls = Array.from({ length: 4 }, (_, index) => server.url(`/${index}`));
     const startMs = performance.now();
     expect(await run([...urls, '--limit-rate', '1M'])).toMatchObject({ code: 0 });
-    // 1.2 MB, of which a line that was idle may let a tenth of a second through at once.
+    // 1.2 MB at 1 MiB/s, of which a line that was idle may let a tenth of a second through at once.
     expect(performance.now() - startMs).toBeGreaterThan(900);
+    await expect(run([...urls, '--limit-rate', '1 MB'])).rejects.toMatchObject({ exitCode: 2 });
   });
 });
 
