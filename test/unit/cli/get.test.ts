@@ -358,11 +358,11 @@ describe('nimbus get', () => {
   });
 
   it('stays below the rate that it was given, over all files', async () => {
-    const server = await serveFile();
-    const urls = Array.from({ length: 4 }, (_, index) => server.url(`/${index}`));
+    const server = await serveFile(bytesOf(1_500_000, 9));
+    const urls = [server.url('/a'), server.url('/b')];
     const startMs = performance.now();
-    expect(await run([...urls, '--limit-rate', '1M'])).toMatchObject({ code: 0 });
-    // 1.2 MB at 1 MiB/s, of which a line that was idle may let a tenth of a second through at once.
+    expect(await run([...urls, '--limit-rate', '2M'])).toMatchObject({ code: 0 });
+    // 3 MB take 1.4 s; an idle line lets a tenth of a second through at once, and nothing waits behind the last bytes.
     expect(performance.now() - startMs).toBeGreaterThan(900);
     await expect(run([...urls, '--limit-rate', '1 MB'])).rejects.toMatchObject({ exitCode: 2 });
   });
