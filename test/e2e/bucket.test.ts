@@ -130,6 +130,28 @@ describe.skipIf(versitygwMissing !== null)(`a bucket as the destination${skipped
     expect(sha256(await object(paths[0]!))).toBe(right);
   });
 
+  it('is verified from its manifest alone, and what was spoilt is named', async () => {
+    const { manifest, paths } = await product.result(jobId);
+    const verify = (address: string) =>
+      execute(process.execPath, [nimbus, 'verify', address], { env: product.env }).then(
+        ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
+        (error: { code: number; stdout: string; stderr: string }) => error,
+      );
+    expect(await verify(manifest!)).toMatchObject({ code: 0 });
+    const file = join(server.directory, paths[0]!.slice(`s3://${server.bucket}/`.length));
+    const bytes = readFileSync(file);
+    writeFileSync(file, Buffer.concat([bytes.subarray(0, -1), Buffer.from([bytes.at(-1)! ^ 1])]));
+    const { code, stdout } = await verify(manifest!);
+    writeFileSync(file, bytes);
+    expect(code).toBe(1);
+    expect(stdout.match(/✗/g)).toHaveLength(1);
+    const elsewhere = await verify(`s3://other/${manifest!.split('/').slice(3).join('/')}`);
+    expect(elsewhere).toMatchObject({
+      code: 65,
+      stderr: expect.stringContaining('NIMBUS_DESTINATION') as string,
+    });
+  });
+
   it('F105 a mirror that was lost is filled again from the bucket', async () => {
     const before = { events: await product.events(jobId), result: await product.result(jobId) };
     const elsewhere = join(product.dataDir, '..', 'elsewhere');
