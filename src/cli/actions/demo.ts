@@ -17,9 +17,9 @@ import { createLocalStack } from '../local/local-stack.js';
 import { freePort } from '../local/ports.js';
 import { aborted } from '../signals.js';
 import { beginRunningStack, forgetRunningStack } from '../local/running-stack.js';
-import { verifyManifest } from '../verify/verify-manifest.js';
+import { isAddress } from '../verify/manifest-files.js';
 import { followOnScreen, tellEnd } from '../watch-job.js';
-import { tellFile } from './verify.js';
+import { verifyAt } from './verify.js';
 
 /** The job of the guide: three days of Sentinel-2 over the Moroccan coast. */
 const request: SearchDownloadInput = {
@@ -134,7 +134,7 @@ async function follow(
   job: Job,
   dataDir: string,
 ): Promise<ExitCode> {
-  const { notes, paint, stop } = context;
+  const { notes, paint } = context;
   const ended = await followOnScreen(context, api, job.job_id);
   const result = await tellEnd(context, api, ended);
   await rm(keyFile(dataDir), { force: true });
@@ -142,9 +142,9 @@ async function follow(
     notes.say(paint.red(`The job ${ended.state}; the logs are in ${join(dataDir, 'logs')}`));
     return EXIT.failed;
   }
-  const manifest = resolve(dataDir, result.manifest);
+  const manifest = isAddress(result.manifest) ? result.manifest : resolve(dataDir, result.manifest);
   notes.say(`\nVerifying again, from the manifest alone: ${manifest}`);
-  const { files } = await verifyManifest(manifest, (file) => tellFile(context, file), stop.signal);
+  const { files } = await verifyAt(context, manifest);
   const broken = files.filter(({ problem }) => problem !== null).length;
   if (broken > 0 || files.length === 0) {
     notes.say(paint.red(`${broken} of ${files.length} files do not verify`));

@@ -4,7 +4,9 @@ import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { syncFolder } from '../../artifacts/local/durable.js';
-import type { ExitCode } from '../exit-codes.js';
+import { parseLimit } from '../../transfer/bandwidth-table.js';
+import { proxyFromEnvironment, type ProxyFor } from '../../transfer/index.js';
+import { CommandError, EXIT, type ExitCode } from '../exit-codes.js';
 import { downloadAll, WORK_FOLDER } from '../get/downloads.js';
 import { exitCodeFor, toFileLine, totalLine, toTotalLine } from '../get/report.js';
 import { trustSystem, type TrustStore } from '../get/trust.js';
@@ -21,6 +23,9 @@ export interface GetOptions extends WantedOptions {
   connections: number;
   files: number;
   overwrite?: boolean;
+  /** Bytes per second: `500k`, `2M`. */
+  limitRate?: string;
+  everyDigest?: boolean;
   /** Seconds. */
   timeout: number;
   tries: number;
@@ -51,8 +56,12 @@ export async function get(
     plan,
     {
       out,
-      files: Math.min(options.files, options.connections),
+      files: options.files,
+      connections: options.connections,
+      bytesPerSecond: readRate(options.limitRate),
       overwrite: options.overwrite === true,
+      everyDigest: options.everyDigest === true,
+      proxyFor: readProxies(terminal),
       idleMs: options.timeout * 1000,
       tries: options.tries,
       signal: stop.signal,
@@ -84,6 +93,26 @@ export async function get(
 function viewFor({ people, paint, env }: Terminal, { quiet }: GetOptions, files: number): GetView {
   if (!quiet) return createGetView(people, paint, files);
   return createQuietView(process.stderr, createPaint(wantsColour(process.stderr, env)));
+}
+
+function readRate(text = 'off'): number | null {
+  try {
+    return parseLimit(text);
+  } catch (error) {
+    throw new CommandError(`--limit-rate: ${plain((error as Error).message)}`, EXIT.usage);
+  }
+}
+
+function readProxies({ env }: Terminal): ProxyFor {
+  try {
+    return proxyFromEnvironment(env);
+  } catch (error) {
+    throw new CommandError(
+      `A proxy of the environment cannot be used: ${plain((error as Error).message)}`,
+      EXIT.config,
+      'Correct http_proxy, https_proxy or all_proxy',
+    );
+  }
 }
 
 /** A new folder's own name is made durable too. */

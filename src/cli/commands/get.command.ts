@@ -37,8 +37,10 @@ export function addGet(program: Command, run: TerminalRunner): void {
     .option('-x, --connections <number>', 'connections in all, over all files', toCount(64), 4)
     .option('-j, --files <number>', 'files at once', toCount(64), 4)
     .option('-H, --header <line>', "Name: value, for the URL's own host; repeatable", collect)
-    .option('--timeout <seconds>', 'longest silence before it is asked again', toSeconds, 15)
+    .option('--limit-rate <rate>', 'bytes a second in all, such as 500k or 2M')
+    .option('--timeout <seconds>', 'longest silence before it is asked again', toSeconds, 10)
     .option('--tries <number>', 'tries in a row that bring nothing new', toCount(1000), 5)
+    .option('--every-digest', 'compare every digest given, not the cheapest of them alone')
     .option('-q, --quiet', 'say only what goes wrong')
     .addHelpText('after', help)
     .action(

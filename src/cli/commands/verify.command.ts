@@ -5,7 +5,7 @@ import type { Runner } from '../context.js';
 export function addVerify(program: Command, run: Runner): void {
   program
     .command('verify')
-    .argument('<manifest>', 'the manifest.json of a job')
+    .argument('<manifest>', 'the manifest.json of a job: a path, or its s3:// address')
     .description('read every file of a manifest again and compare its digests; needs no server')
     .addHelpText(
       'after',
@@ -13,7 +13,7 @@ export function addVerify(program: Command, run: Runner): void {
 Example:
   $ nimbus verify data/jobs/5e0c…/manifest.json
 
-Files are looked for relative to the manifest. Exit code 1 if one is missing or differs.`,
+Files are looked for relative to the manifest; in a bucket, which NIMBUS_DESTINATION must name. Exit code 1 if one is missing or differs.`,
     )
     .action(
       run(async (context, _options, manifest) =>

@@ -8,14 +8,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { publishFile } from '../../artifacts/local/publish.js';
 import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
-import type { Checksum, VerificationLevel } from '../../jobs/product.js';
+import type { Checksum, ChecksumAlgorithm, VerificationLevel } from '../../jobs/product.js';
+import { Limiter } from '../../transfer/bandwidth.js';
 import { preferred } from '../../transfer/checksums.js';
 import {
+  createConnectionSlots,
   createHashPool,
   createTransferEngine,
   errnoOf,
   hashFile,
   toStoreError,
+  type ConnectionSlots,
+  type ProxyFor,
+  type TransferEngine,
   type TransferOptions,
   type TransferResult,
 } from '../../transfer/index.js';
@@ -30,7 +35,14 @@ export interface DownloadSettings {
   out: string;
   /** Files at once. */
   files: number;
+  /** Of all files together, at any moment. */
+  connections: number;
+  /** Of all files together; null = no limit. */
+  bytesPerSecond: number | null;
   overwrite: boolean;
+  /** Compares every digest that is known, not the cheapest of them alone. */
+  everyDigest: boolean;
+  proxyFor: ProxyFor;
   /** Longest silence inside a body, in milliseconds. */
   idleMs: number;
   /** Tries in a row that bring nothing new, and waits that a server may ask for, before a file is given up. */
@@ -74,8 +86,10 @@ const holdsNothing = (error: unknown): boolean =>
 type Held = Pick<FileReport, 'bytes' | 'checksum' | 'digests'> & { path: string };
 
 class Downloads {
-  readonly #engine = createTransferEngine();
+  readonly #engine: TransferEngine;
   readonly #pool = createHashPool(1);
+  readonly #slots: ConnectionSlots;
+  readonly #limiter: Limiter | null;
   readonly #work: string;
   /** Keys of files without a digest that are in place: remembered on disk until all files are. */
   readonly #receipts: string[] = [];
@@ -86,6 +100,10 @@ class Downloads {
     readonly view: GetView,
   ) {
     this.#work = join(settings.out, WORK_FOLDER);
+    this.#engine = createTransferEngine({ proxyFor: settings.proxyFor });
+    this.#slots = createConnectionSlots(settings.connections);
+    const { bytesPerSecond } = settings;
+    this.#limiter = bytesPerSecond === null ? null : new Limiter(bytesPerSecond);
   }
 
   async get(wanted: Wanted): Promise<FileReport> {
@@ -153,31 +171,29 @@ class Downloads {
 
   async #findHeld(wanted: Wanted): Promise<Held | null> {
     const receipt = wanted.checksums.length === 0 ? await this.#readReceipt(wanted) : null;
-    const name = receipt?.name ?? wanted.name;
-    const path = join(this.settings.out, name);
-    const announced = preferred(receipt?.digests ?? wanted.checksums);
+    const known = receipt?.digests ?? wanted.checksums;
+    const cheapest = preferred(known);
+    const path = join(this.settings.out, receipt?.name ?? wanted.name);
     const facts = await lstat(path).catch((error: unknown) => {
       if (errnoOf(error) === 'ENOENT') return null;
       throw error;
     });
-    if (!facts || !announced) return null;
-    if (facts.isFile()) {
-      const { bytes, digests } = await hashFile(
-        this.#pool,
-        path,
-        [announced.algorithm],
-        this.settings.signal,
-      );
-      const [digest] = digests;
-      if (digest?.value === announced.value) {
-        if (receipt) this.#receipts.push(wanted.key);
-        else await this.#discard(wanted.key);
-        const level = receipt?.level ?? 'provider';
-        return { path, bytes, digests, checksum: { ...digest, level } };
-      }
+    if (!facts || !cheapest) return null;
+    const announced = this.settings.everyDigest ? known : [cheapest];
+    const found = facts.isFile() ? await this.#hash(path, announced) : null;
+    const checksum = found?.digests.find(({ algorithm }) => algorithm === cheapest.algorithm);
+    if (found && checksum && contains(found.digests, announced)) {
+      if (receipt) this.#receipts.push(wanted.key);
+      else await this.#discard(wanted.key);
+      return { path, ...found, checksum: { ...checksum, level: receipt?.level ?? 'provider' } };
     }
     if (this.settings.overwrite || receipt) return null;
-    throw new ServiceError('Conflict', `${path} is there, with another ${announced.algorithm}`);
+    throw new ServiceError('Conflict', `${path} is there, with another ${cheapest.algorithm}`);
+  }
+
+  #hash(path: string, checksums: Checksum[]): Promise<{ bytes: number; digests: Checksum[] }> {
+    const algorithms = checksums.map(({ algorithm }) => algorithm);
+    return hashFile(this.#pool, path, algorithms, this.settings.signal);
   }
 
   // ---- the transfer
@@ -203,7 +219,9 @@ class Downloads {
     const options: TransferOptions = {
       directory: this.#folderOf(wanted),
       signal: settings.signal,
-      ...(wanted.checksums.length === 0 && plan.lookUp ? { digests: plan.algorithms } : {}),
+      slots: this.#slots,
+      ...(this.#limiter ? { bandwidth: this.#limiter.join() } : {}),
+      digests: this.#digestsFor(wanted),
       limits: { idleMs: settings.idleMs, triesWithoutProgress: settings.tries },
       onProgress: (progress) => {
         counts.kept = progress.bytes;
@@ -227,6 +245,12 @@ class Downloads {
         view.said(wanted.name, `${error.message}; waiting ${seconds(waitMs)}`);
         await sleep(waitMs, undefined, { signal: settings.signal });
       }
+  }
+
+  /** Beside the one that the engine chooses. */
+  #digestsFor({ checksums }: Wanted): ChecksumAlgorithm[] {
+    if (checksums.length === 0) return this.plan.lookUp ? this.plan.algorithms : [];
+    return this.settings.everyDigest ? checksums.map(({ algorithm }) => algorithm) : [];
   }
 
   // ---- the final name
@@ -254,12 +278,8 @@ class Downloads {
     const listed = this.plan.lookUp(name, wanted);
     const [first] = listed;
     if (!first) throw new ServiceError('NotFound', `No list has a digest for ${name}`);
-    const wrong = listed.find(
-      ({ algorithm, value }) =>
-        digests.find((digest) => digest.algorithm === algorithm)?.value !== value,
-    );
-    if (wrong)
-      throw new ServiceError('ChecksumMismatch', `The ${wrong.algorithm} is not the listed one`);
+    if (!contains(digests, listed))
+      throw new ServiceError('ChecksumMismatch', 'The digest is not the listed one');
     return { ...first, level: 'provider' as const };
   }
 
@@ -268,7 +288,10 @@ class Downloads {
   async #readReceipt(wanted: Wanted): Promise<Receipt | null> {
     const text = await readFile(join(this.#folderOf(wanted), RECEIPT), 'utf8').catch(() => null);
     try {
-      return text === null ? null : (JSON.parse(text) as Receipt);
+      const { name, digests, level } = JSON.parse(text ?? '{}') as Partial<Receipt>;
+      return typeof name === 'string' && Array.isArray(digests) && level
+        ? { name, digests, level }
+        : null;
     } catch {
       return null;
     }
@@ -281,6 +304,11 @@ class Downloads {
     this.#receipts.push(wanted.key);
   }
 }
+
+const contains = (digests: Checksum[], wanted: Checksum[]): boolean =>
+  wanted.every(({ algorithm, value }) =>
+    digests.some((one) => one.algorithm === algorithm && one.value === value),
+  );
 
 const RECEIPT = 'in-place.json';
 

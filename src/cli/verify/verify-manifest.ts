@@ -1,17 +1,15 @@
 /**
  * Reads every file that a manifest names and compares size and every digest it records. Offline: the manifest and the
- * files beside it are all that is needed, on this machine or another that they were copied to.
+ * files beside it are all that is needed, on this machine or another that they were copied to, or in a bucket.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
-import { dirname, isAbsolute, resolve } from 'node:path';
 import { Blake3Hasher } from '@napi-rs/blake-hash';
 import { z } from 'zod';
 import { fromMultihash } from '../../jobs/manifest.js';
 import { checksumAlgorithms, type Checksum, type ChecksumAlgorithm } from '../../jobs/product.js';
 import { CommandError, EXIT } from '../exit-codes.js';
 import { plain } from '../output/text.js';
+import { isRelative, localFiles, type FoundFile, type ManifestFiles } from './manifest-files.js';
 
 const manifestSchema = z.looseObject({
   type: z.literal('FeatureCollection'),
@@ -36,7 +34,7 @@ const manifestSchema = z.looseObject({
 export interface VerifiedFile {
   /** As the manifest names it. */
   href: string;
-  /** Absolute; null where the href is not a path. */
+  /** Absolute, or an address; null where the href is not a path. */
   path: string | null;
   sizeBytes: number | null;
   /** What was compared and matched. */
@@ -55,13 +53,14 @@ export async function verifyManifest(
   path: string,
   onFile: (file: VerifiedFile) => void,
   signal: AbortSignal,
+  beside: ManifestFiles = localFiles(path),
 ): Promise<{ jobId: string | null; files: VerifiedFile[] }> {
   const files: VerifiedFile[] = [];
-  const manifest = await readManifest(path);
+  const manifest = parseManifest(await beside.manifest(), path);
   for (const feature of manifest.features)
     for (const asset of Object.values(feature.assets)) {
       signal.throwIfAborted();
-      const file = await verifyAsset(asset, dirname(resolve(path)), signal);
+      const file = await verifyAsset(asset, beside, signal);
       files.push(file);
       onFile(file);
     }
@@ -73,10 +72,7 @@ const WHERE_IT_IS = 'Give the manifest.json of a job; `nimbus jobs result <id>` 
 type Manifest = z.infer<typeof manifestSchema>;
 type Asset = Manifest['features'][number]['assets'][string];
 
-async function readManifest(path: string): Promise<Manifest> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(`Cannot read ${plain(path)}: ${error.code}`, EXIT.dataError);
-  });
+function parseManifest(text: string, path: string): Manifest {
   const parsed = manifestSchema.safeParse(parseJson(text, path));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
@@ -97,7 +93,7 @@ function parseJson(text: string, path: string): unknown {
 
 async function verifyAsset(
   asset: Asset,
-  directory: string,
+  beside: ManifestFiles,
   signal: AbortSignal,
 ): Promise<VerifiedFile> {
   const file = {
@@ -106,19 +102,19 @@ async function verifyAsset(
     checksums: [],
     level: asset['nimbus:level'] ?? null,
   };
-  if (/^[a-z][a-z0-9+.-]*:/i.test(asset.href) || isAbsolute(asset.href))
+  if (!isRelative(asset.href))
     return { ...file, path: null, problem: 'not a path relative to the manifest' };
-  const path = resolve(directory, asset.href);
-  const found = await stat(path).catch(() => null);
-  if (!found?.isFile()) return { ...file, path, problem: 'missing' };
-  const known = { ...file, path, sizeBytes: found.size };
+  const path = beside.placeOf(asset.href);
+  const found = await beside.find(asset.href);
+  if (found === null) return { ...file, path, problem: 'missing' };
+  const known = { ...file, path, sizeBytes: found.bytes };
   const announced = asset['file:size'];
-  if (announced !== undefined && announced !== found.size)
-    return { ...known, problem: `${found.size} bytes, the manifest says ${announced}` };
+  if (announced !== undefined && announced !== found.bytes)
+    return { ...known, problem: `${found.bytes} bytes, the manifest says ${announced}` };
   const expected = expectedChecksums(asset);
   if (expected.length === 0) return { ...known, problem: 'the manifest records no digest' };
   const actual = await digests(
-    path,
+    found,
     expected.map(({ algorithm }) => algorithm),
     signal,
   );
@@ -144,12 +140,12 @@ function expectedChecksums(asset: Asset): Checksum[] {
 
 /** Lower-case hexadecimal digests of a file's bytes, read once. */
 async function digests(
-  path: string,
+  file: FoundFile,
   algorithms: ChecksumAlgorithm[],
   signal: AbortSignal,
 ): Promise<Map<ChecksumAlgorithm, string>> {
   const hashers = new Map([...new Set(algorithms)].map((name) => [name, createHasher(name)]));
-  for await (const chunk of createReadStream(path, { signal, highWaterMark: 1024 * 1024 }))
+  for await (const chunk of file.read(signal))
     for (const hasher of hashers.values()) hasher.update(chunk as Buffer);
   return new Map([...hashers].map(([algorithm, hasher]) => [algorithm, hasher.hex()]));
 }

@@ -67,12 +67,15 @@ interface Outcome {
 }
 
 /** The command in this process, its words caught. */
-async function run(args: string[], global: { json?: boolean } = {}): Promise<Outcome> {
+async function run(
+  args: string[],
+  global: { json?: boolean; env?: Record<string, string> } = {},
+): Promise<Outcome> {
   let stdout = '';
   let words = '';
   const people = { write: (said: string) => void (words += said) };
   const terminal: Terminal = {
-    env: {},
+    env: global.env ?? {},
     stdout: process.stdout,
     json: global.json === true,
     people,
@@ -128,6 +131,18 @@ describe('nimbus get', () => {
       ...{ files: 2, fetched: 2, failed: 0, bytes: 500_000, bytes_fetched: 500_000, retries: 0 },
     });
     expect(readdirSync(out).sort()).toEqual(['MD5SUMS', 'SHA256SUMS', 'a', 'b']);
+  });
+
+  it('compares the cheapest digest, and every one that is given when asked to', async () => {
+    const server = await serveFile();
+    const checksums = ['--checksum', `sha256:${sha256(file)}`, '--checksum', `md5:${md5(other)}`];
+    const cheapest = await run([server.url('/a'), ...checksums], { json: true });
+    expect([cheapest.code, cheapest.lines[0].checksum.algorithm]).toEqual([0, 'sha256']);
+    const every = [server.url('/a'), ...checksums, '--every-digest'];
+    expect(await run(every)).toMatchObject({ code: 1, words: expect.stringContaining('is there') });
+    rmSync(join(out, 'a'));
+    expect(await run(every)).toMatchObject({ code: 1, words: expect.stringContaining('md5') });
+    expect(existsSync(join(out, 'a'))).toBe(false);
   });
 
   it('ends with 1 and puts nothing in place where a digest is wrong, and still fetches the others', async () => {
@@ -293,6 +308,20 @@ describe('nimbus get', () => {
     expect(words).toContain('429');
   });
 
+  it('goes through the proxy that the environment names, and says when that is none', async () => {
+    const server = await serveFile();
+    const proxy = await serve((request) => honest(request, other));
+    const env = { http_proxy: `http://${proxy.host}` };
+    expect(await run([server.url('/a')], { env })).toMatchObject({ code: 0 });
+    expect(inOut('a').equals(other)).toBe(true);
+    expect(server.requests).toHaveLength(0);
+    await expect(run([server.url('/a')], { env: { http_proxy: 'ftp://x' } })).rejects.toMatchObject(
+      {
+        exitCode: 78,
+      },
+    );
+  });
+
   it('says what cannot be reached, with the exit code for it, and leaves no empty folder', async () => {
     const server = await serve((request) => honest(request, file));
     const url = server.url('/a');
@@ -314,6 +343,28 @@ describe('nimbus get', () => {
     expect(readdirSync(out)).toHaveLength(9);
     expect(Math.max(...server.peaks.values())).toBeLessThanOrEqual(3);
     expect(Math.max(...server.peaks.values())).toBeGreaterThan(1);
+  });
+
+  it('fetches one large file over several connections, and no more than it was given', async () => {
+    const large = bytesOf(40_000_000, 5);
+    const server = await serve((request) => ({
+      ...honest(request, large, { etag: '"one"' }),
+      ...{ sliceBytes: 256 * 1024, everyMs: 10 },
+    }));
+    const { code } = await run([server.url('/a'), '--connections', '3']);
+    expect(code).toBe(0);
+    expect(inOut('a').equals(large)).toBe(true);
+    expect([...server.peaks.values()]).toEqual([3]);
+  });
+
+  it('stays below the rate that it was given, over all files', async () => {
+    const server = await serveFile(bytesOf(1_500_000, 9));
+    const urls = [server.url('/a'), server.url('/b')];
+    const startMs = performance.now();
+    expect(await run([...urls, '--limit-rate', '2M'])).toMatchObject({ code: 0 });
+    // 3 MB take 1.4 s; an idle line lets a tenth of a second through at once, and nothing waits behind the last bytes.
+    expect(performance.now() - startMs).toBeGreaterThan(900);
+    await expect(run([...urls, '--limit-rate', '1 MB'])).rejects.toMatchObject({ exitCode: 2 });
   });
 });
 
