@@ -173,6 +173,46 @@ describe('a file of a job', () => {
     expect(await rawStatus(api, `/v1/jobs/${id}/files/products/real.zip`)).toBe(200);
   });
 
+  it('of a bucket is named by its address, and served under it as it stands', async () => {
+    const { api, id } = await withFile();
+    api.store.bucket = { bucket: 'imagery', prefix: 'fleet/one' };
+    const named = `s3://imagery/fleet/one/${path}`;
+    await api.tell(id, 'job.succeeded', { state: 'succeeded', manifest: 'jobs/1/manifest.json' });
+    const result = (await (await api.get(`/v1/jobs/${id}/result`)).json()) as any;
+    expect(result).toMatchObject({
+      paths: [named],
+      checksums: { [named]: { algorithm: 'md5' } },
+      manifest: 's3://imagery/fleet/one/jobs/1/manifest.json',
+      products: [{ paths: [named] }],
+    });
+    const plain = named.replace(/ /g, '%20').replace('ü', '%C3%BC');
+    for (const address of [
+      plain,
+      encodeURIComponent(named),
+      plain.replace('s3://', 's3:/'),
+      plain.replace('s3:', 's3%3A'),
+      path.replace(/ /g, '%20').replace('ü', '%C3%BC'),
+    ])
+      expect([address, await rawStatus(api, `/v1/jobs/${id}/files/${address}`)]).toEqual([
+        address,
+        200,
+      ]);
+    const odd = [
+      's3://imagery/fleet/two/products/real.zip',
+      's3://other/fleet/one/products/real.zip',
+      's3://imagery/fleet/one/../one/products/real.zip',
+      's3://imagery/fleet/one/.nimbus/held',
+      's3%3A%2F%2Fimagery%2Ffleet%2Fone%2F..%2F..%2Fetc%2Fpasswd',
+      's3://',
+      's3:',
+      'file:///etc/passwd',
+    ];
+    const statuses = await Promise.all(
+      odd.map((address) => rawStatus(api, `/v1/jobs/${id}/files/${address}`)),
+    );
+    expect(odd.filter((_, index) => statuses[index] !== 404)).toEqual([]);
+  });
+
   it.skipIf(!existsSync(handles))('closes the file when the reader goes away', async () => {
     const api = await startApiBench();
     const id = await api.submit();
