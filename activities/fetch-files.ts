@@ -22,6 +22,7 @@ import {
 } from '../src/providers/product-files.js';
 import type { FileRoute, Provider } from '../src/providers/provider.js';
 import { emptyMember, proveMember } from '../src/transfer/member.js';
+import type { RemoteOptions } from '../src/transfer/remote-reader.js';
 import type { Transfer, TransferResult } from '../src/transfer/transfer.js';
 import type { DownloadResult } from '../workflows/download.workflow.js';
 import type { FetchInput } from './fetch.activities.js';
@@ -31,11 +32,15 @@ import type { Figures, Noter } from './transfer-report.js';
 const MOST_FILES = 250;
 const MOST_PATH_CHARACTERS = 40_000;
 const NAMES_SHOWN = 6;
+/** Files under way at once; their connections come out of the account's. */
+const FILES_AT_ONCE = 4;
 
 export interface FileFetchTools {
   store: ArtifactStore;
   provider: Pick<Provider, 'id' | 'fileRoutes'>;
   transfer: Transfer;
+  /** How manifests and archives are read. */
+  remote: Omit<RemoteOptions, 'signal'>;
   digests: readonly ChecksumAlgorithm[];
   signal: AbortSignal;
   report: (figures: Figures) => void;
@@ -61,6 +66,7 @@ class FileFetch {
   readonly #looked = new Set<string>();
   #held: HeldFiles;
   #damaged = false;
+  #storing: Promise<void> = Promise.resolve();
 
   constructor(
     readonly input: FetchInput,
@@ -99,8 +105,7 @@ class FileFetch {
   }
 
   async #fetchBy(route: FileRoute): Promise<DownloadResult | null> {
-    const { signal } = this.tools;
-    const opened = await openProduct(route, { signal });
+    const opened = await this.#open(route);
     if (opened === null) {
       this.#choose([this.product.name]);
       return null;
@@ -119,15 +124,19 @@ class FileFetch {
     return this.#result(wanted);
   }
 
+  #open(route: FileRoute): Promise<OpenedProduct | null> {
+    const { signal, remote } = this.tools;
+    return openProduct(route, { signal, ...remote });
+  }
+
   /** Bytes contradict the manifest's digest: was it the manifest that came damaged? Null when it says the same again. */
   async #lookAgain(
     route: FileRoute,
     before: readonly ProductFile[],
   ): Promise<ProductFile[] | null> {
-    const { signal } = this.tools;
     const paths = this.#missing(before.map(({ path }) => path));
     const said = before.filter(({ path }) => paths.includes(path));
-    const now = (await (await openProduct(route, { signal }))?.locate(paths)) ?? [];
+    const now = (await (await this.#open(route))?.locate(paths)) ?? [];
     const digests = (files: readonly ProductFile[]): string =>
       JSON.stringify(files.map(({ checksums }) => checksums));
     return digests(now) === digests(said) ? null : now;
@@ -190,21 +199,28 @@ class FileFetch {
     const total = wanted.every((path) => sizeOf(path) !== null)
       ? wanted.reduce((sum, path) => sum + sizeOf(path)!, 0)
       : null;
-    for (const file of missing) {
-      const done = this.#sum();
-      await this.#fetchOne(file, (bytes, bytesPerSecond) => {
-        const sum = done + bytes;
-        const bytesTotal = total === null ? null : Math.max(total, sum);
-        this.tools.report({ bytes: sum, bytesTotal, bytesPerSecond });
+    const moving = new Map<string, Figures>();
+    const tell = (path: string, figures: Figures): void => {
+      moving.set(path, figures);
+      const all = [...moving].filter(([other]) => !this.#good.has(other)).map(([, one]) => one);
+      const bytes = all.reduce((sum, one) => sum + one.bytes, this.#sum());
+      this.tools.report({
+        bytes,
+        bytesTotal: total === null ? null : Math.max(total, bytes),
+        bytesPerSecond: all.reduce((sum, one) => sum + one.bytesPerSecond, 0),
       });
-    }
+    };
+    await severalAtOnce(missing, this.tools.signal, (file, signal) =>
+      this.#fetchOne(file, signal, (figures) => tell(file.path, figures)),
+    );
   }
 
   async #fetchOne(
     file: ProductFile,
-    tell: (bytes: number, bytesPerSecond: number) => void,
+    signal: AbortSignal,
+    tell: (figures: Figures) => void,
   ): Promise<void> {
-    const { store, signal, digests, noter } = this.tools;
+    const { store, digests, noter } = this.tools;
     const directory = store.partialDirectory(this.#key(file));
     const { packing, checksums } = file;
     const options = { directory, packing, checksums, digests, signal };
@@ -215,7 +231,7 @@ class FileFetch {
         directory,
         signal,
         digests: [...digests],
-        onProgress: ({ bytes, bytesPerSecond }) => tell(bytes, bytesPerSecond),
+        onProgress: tell,
         onNote: (note) => noter.note(note, { file: file.path }),
       });
       // What is unpacked lies beside what it is unpacked from.
@@ -223,11 +239,14 @@ class FileFetch {
         await store.reserve(directory, fetched.bytes + packing.bytes);
       verified = await proveMember(fetched, options);
     }
-    await this.#store(file, verified);
+    // One at a time: each record holds all before it.
+    const before = this.#storing.catch(() => undefined);
+    this.#storing = before.then(() => this.#store(file, verified, signal));
+    await this.#storing;
   }
 
-  async #store(file: ProductFile, verified: TransferResult): Promise<void> {
-    const { store, signal } = this.tools;
+  async #store(file: ProductFile, verified: TransferResult, signal: AbortSignal): Promise<void> {
+    const { store } = this.tools;
     const { provider, collection, id, name } = this.product;
     const artifact = toArtifact(verified, [provider, collection, id, name], file.storedAs);
     const held: HeldFile = {
@@ -263,6 +282,31 @@ class FileFetch {
       selection: { files: wanted.length, of: this.#held.paths.length },
     };
   }
+}
+
+/** The first failure stops the others, and is thrown once they have let go. */
+async function severalAtOnce<T>(
+  items: readonly T[],
+  signal: AbortSignal,
+  work: (item: T, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const queue = [...items];
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const failures: unknown[] = [];
+  const lane = async (): Promise<void> => {
+    for (
+      let item = queue.shift();
+      item !== undefined && failures.length === 0;
+      item = queue.shift()
+    )
+      await work(item, either).catch((error: unknown) => {
+        failures.push(error);
+        stop.abort();
+      });
+  };
+  await Promise.all(Array.from({ length: FILES_AT_ONCE }, lane));
+  if (failures.length > 0) throw failures[0];
 }
 
 function isContradicted(error: unknown): boolean {

@@ -35,7 +35,7 @@ export interface FetchInput {
 export type DiscardInput = Pick<FetchInput, 'provider' | 'product_id' | 'assets'>;
 
 export function createFetchActivities(dependencies: ActivityDependencies) {
-  const { providers, store, mirror, digests, stopping } = dependencies;
+  const { providers, store, mirror, digests, slots, proxyFor, stopping } = dependencies;
   return {
     async fetchProduct(input: FetchInput): Promise<DownloadResult> {
       return await activity(async () => {
@@ -75,7 +75,8 @@ export function createFetchActivities(dependencies: ActivityDependencies) {
     const provider = providerOf(providers, input.provider);
     const report = createProgressReporter(mirror, input);
     const transfer = governTransfer(dependencies, input.provider);
-    const tools = { store, provider, transfer, digests, signal, report, noter };
+    const remote = { slots: slots(input.provider), proxyFor };
+    const tools = { store, provider, transfer, remote, digests, signal, report, noter };
     const result = await fetchFiles(input, product, assets, tools);
     await noter.settled();
     return result;

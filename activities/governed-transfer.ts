@@ -1,4 +1,4 @@
-/** The engine's transfer under what this installation allows: room on the disk before the first byte, and a share of the bandwidth. */
+/** The engine's transfer under what this installation allows: room on the disk before the first byte, the account's connections, and a share of the bandwidth. */
 import type { Transfer } from '../src/transfer/transfer.js';
 import type { ActivityDependencies } from './index.js';
 
@@ -9,13 +9,18 @@ import type { ActivityDependencies } from './index.js';
  * @throws also StorageFull, before anything is fetched
  */
 export function governTransfer(
-  { transfer, store, bandwidth }: Pick<ActivityDependencies, 'transfer' | 'store' | 'bandwidth'>,
+  {
+    transfer,
+    store,
+    bandwidth,
+    slots,
+  }: Pick<ActivityDependencies, 'transfer' | 'store' | 'bandwidth' | 'slots'>,
   provider: string,
 ): Transfer {
   return async (source, options) => {
     const release = await store.reserve(options.directory, source.expectedBytes);
     try {
-      const governed = { ...options, bandwidth: bandwidth(provider) };
+      const governed = { ...options, bandwidth: bandwidth(provider), slots: slots(provider) };
       return await transfer(source, governed);
     } catch (error) {
       await release().catch(() => undefined);

@@ -8,6 +8,7 @@ import { createMirror } from '../mirror/index.js';
 import type { Mirror } from '../mirror/mirror.js';
 import type { Provider } from '../providers/provider.js';
 import { createProviders } from '../providers/registry.js';
+import { createConnectionSlots, type ConnectionSlots } from '../transfer/index.js';
 import { createLogger, type Logger } from '../telemetry/log.js';
 import { version } from './project.js';
 
@@ -38,6 +39,20 @@ export async function openStore(
 export function openProviders(config: Config): ReadonlyMap<string, Provider> {
   const connections = config.worker.providerLimits['copernicus'] ?? 4;
   return createProviders({ copernicus: { ...config.copernicus, connections } });
+}
+
+/** One set of connections for each provider: its transfers in this process share it. */
+export function openSlots(
+  { worker: { providerLimits, maxTransfers } }: Config,
+  providers: ReadonlyMap<string, Provider>,
+): (provider: string) => ConnectionSlots {
+  const byProvider = new Map(
+    [...providers.keys()].map((id) => [
+      id,
+      createConnectionSlots(providerLimits[id] ?? maxTransfers),
+    ]),
+  );
+  return (provider) => byProvider.get(provider) ?? createConnectionSlots(1);
 }
 
 const PREPARE_RETRY_MS = 1_000;

@@ -14,7 +14,6 @@ import {
   type Member,
 } from '../transfer/archive/directory.js';
 import { NameRegister, refuseUnsafeName } from '../transfer/archive/names.js';
-import type { ByteRange } from '../transfer/archive/reader.js';
 import { isManifestName, readSafeManifest } from '../transfer/archive/safe-manifest.js';
 import { XmlFault } from '../transfer/archive/xml.js';
 import { sanitiseFileName } from '../transfer/index.js';
@@ -194,7 +193,7 @@ async function placeMember(
 ): Promise<Pick<ProductFile, 'source' | 'packing' | 'bytes'>> {
   const packing = packingOf(member);
   const slice = await locateData(reader, member);
-  const stretch: TransferSource & { slice: ByteRange } = {
+  const stretch: TransferSource = {
     ...source,
     key: `${source.key}#${member.name}`,
     slice,

@@ -13,6 +13,7 @@ import { open, type Opened } from './http/open.js';
 import type { ProxyFor } from './http/proxy.js';
 import { backoffMs, DEFAULT_BACKOFF, DEFAULT_LIMITS, MAX_ERROR_BODY_BYTES } from './limits.js';
 import { pause } from './pause.js';
+import type { ConnectionSlots } from './slots.js';
 import type { TransferLimits, TransferSource } from './transfer.js';
 
 export const LONGEST_READ = 16 * 1024 * 1024;
@@ -24,6 +25,8 @@ const KEPT_BYTES = 1024 * 1024;
 
 export interface RemoteOptions {
   signal: AbortSignal;
+  /** The account's connections: one is taken for each request. */
+  slots?: ConnectionSlots;
   /** Which proxy to go through; see `proxyFromEnvironment`. Default: none. */
   proxyFor?: ProxyFor;
   limits?: Partial<TransferLimits>;
@@ -175,6 +178,7 @@ class Asker {
     const { signal } = this.options;
     let wasDenied = false;
     for (let failures = 1; ; failures++) {
+      const slot = await this.options.slots?.take(signal);
       try {
         signal.throwIfAborted();
         const trustedHeaders = await this.source.headers(signal);
@@ -188,10 +192,14 @@ class Asker {
           opened.exchange.close();
         }
       } catch (error) {
+        // Nobody waits for it while this pauses.
+        slot?.release();
         if (signal.aborted) throw cancelledError(signal);
         const again = toRetry(error);
         if (failures >= this.#limits.triesWithoutProgress) throw again.error;
         await pause(again.options.waitMs ?? backoffMs(failures, DEFAULT_BACKOFF), signal);
+      } finally {
+        slot?.release();
       }
     }
   }

@@ -135,32 +135,42 @@ describe('D17 D18 files out of products, end to end', () => {
     );
   });
 
-  it('F077 F082 a worker killed between two files: what is stored is not fetched again, the rest is', async () => {
+  it('F077 F082 a worker killed between two files: what is stored is not fetched again, the rest goes on', async () => {
     product.sandbox.resetLedger();
-    product.sandbox.configure({ bytesPerSecond: 400_000 });
+    product.sandbox.configure({ bytesPerSecond: 60_000 });
     const include = ['*_WVP_10m.jp2', '*_TCI_10m.jp2'];
     const { job_id } = await product.submit({ ...only(include), max_products: 1 });
-    const isStored = () => product.publicFiles().some((path) => path.endsWith('_TCI_10m.jp2'));
+    const isStored = () => product.publicFiles().some((path) => path.endsWith('_WVP_10m.jp2'));
     const [worker] = product.workers;
     await product.until(job_id, () => isStored());
     await worker!.kill('SIGKILL');
     product.sandbox.configure({ bytesPerSecond: null });
     await worker!.start();
     expect(await product.ended(job_id)).toMatchObject({ state: 'succeeded', products_done: 1 });
+    const { paths } = await product.result(job_id);
+    expect(paths).toHaveLength(2);
+    const served = (name: string): number =>
+      product.sandbox
+        .ledger()
+        .entries.filter(({ path }) => path.includes(name))
+        .reduce((sum, { bytesSent }) => sum + bytesSent, 0);
+    const sizeOf = (name: string): number =>
+      statSync(
+        join(
+          product.dataDir,
+          paths.find((path) => path.includes(name))!,
+        ),
+      ).size;
+    expect(served('_WVP_10m')).toBe(sizeOf('_WVP_10m'));
+    expect(served('_TCI_10m')).toBeGreaterThanOrEqual(sizeOf('_TCI_10m'));
     const completed = (await product.events(job_id)).find(
       ({ type }) => type === 'product.completed',
     );
     expect(completed!.data).toMatchObject({ selection: { files: 2 } });
-    const { entries } = product.sandbox.ledger();
-    const whole = entries.filter(({ path, range }) => path.includes('_TCI_10m') && !range);
-    expect(whole).toHaveLength(1);
-    const { paths } = await product.result(job_id);
-    expect(paths).toHaveLength(2);
-    expect(paths.every((path) => existsSync(join(product.dataDir, path)))).toBe(true);
   });
 
   it('cancelled half-way, a job leaves no unfinished file behind', async () => {
-    product.sandbox.configure({ bytesPerSecond: 200_000 });
+    product.sandbox.configure({ bytesPerSecond: 20_000 });
     const { job_id } = await product.submit({ ...only(['*_TCI_20m.jp2']), max_products: 1 });
     await product.until(job_id, ({ bytes_downloaded }) => bytes_downloaded > 0);
     await product.request(`/v1/jobs/${job_id}`, { method: 'DELETE' });

@@ -12,7 +12,11 @@ import type { ServiceError } from '../../src/jobs/error-codes.js';
 import type { Provider } from '../../src/providers/provider.js';
 import { createCopernicus } from '../../src/providers/copernicus/copernicus.provider.js';
 import { createSandbox, type SandboxOptions } from '../../src/sandbox/sandbox.js';
-import { createTransferEngine, type TransferNote } from '../../src/transfer/index.js';
+import {
+  createConnectionSlots,
+  createTransferEngine,
+  type TransferNote,
+} from '../../src/transfer/index.js';
 
 export const never = new AbortController().signal;
 /** Run after each test, the last first. */
@@ -38,8 +42,10 @@ export async function setUpFor(provider: Pick<Provider, 'id' | 'fileRoutes'>, pr
   cleanups.push(() => store.close());
   await store.prepare();
   const engine = createTransferEngine();
+  const slots = createConnectionSlots(4);
   cleanups.push(() => engine.close());
   const notes: TransferNote[] = [];
+  const hooks = { onNote: (): void => undefined };
   const figures: { bytes: number; bytesTotal: number | null }[] = [];
   const fetchThem = async ({
     include = ['*_B04_10m.jp2'],
@@ -59,11 +65,12 @@ export async function setUpFor(provider: Pick<Provider, 'id' | 'fileRoutes'>, pr
     return await fetchFiles(input, product, assets, {
       store,
       provider,
-      transfer: engine.transfer,
+      transfer: (source, options) => engine.transfer(source, { ...options, slots }),
+      remote: { slots },
       digests: [],
       signal: change.signal ?? never,
       report: (figure) => figures.push(figure),
-      noter: { note: (note) => void notes.push(note), settled: async () => {} },
+      noter: { note: (note) => (notes.push(note), hooks.onNote()), settled: async () => {} },
     });
   };
   const failing = async (change: Change = {}): Promise<ServiceError> =>
@@ -73,7 +80,7 @@ export async function setUpFor(provider: Pick<Provider, 'id' | 'fileRoutes'>, pr
     );
   const stored = (path: string) => readFile(join(root, path));
   const publicFiles = async () => (await readdir(root)).filter((name) => !name.startsWith('.'));
-  return { store, root, fetchThem, failing, stored, publicFiles, notes, figures };
+  return { store, root, fetchThem, failing, stored, publicFiles, notes, hooks, figures };
 }
 
 /** The same for an online product of a sandbox, fetched as Copernicus. */

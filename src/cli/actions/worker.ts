@@ -8,6 +8,7 @@ import {
   openLogger,
   openMirror,
   openProviders,
+  openSlots,
   openStore,
   prepareWhenThere,
   spoolDirectory,
@@ -15,6 +16,7 @@ import {
 import type { CliContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withRunningStack } from '../local/running-stack.js';
+import { readProxies } from '../proxies.js';
 import { removeReadyFile, writeReadyFile } from '../ready-file.js';
 import { aborted } from '../signals.js';
 
@@ -39,7 +41,8 @@ export async function runWorker(
     logger,
   });
   const providers = openProviders(config);
-  const transfers = createTransferEngine();
+  const proxyFor = readProxies(env);
+  const transfers = createTransferEngine({ proxyFor });
   const bandwidth = createBandwidthControl(config.bandwidth, store, logger, stop.signal);
   const worker = startWorker(
     { ...config.temporal, ...config.worker },
@@ -48,6 +51,8 @@ export async function runWorker(
       store,
       mirror,
       transfer: transfers.transfer,
+      slots: openSlots(config, providers),
+      proxyFor,
       bandwidth: bandwidth.of,
       digests: config.worker.keepDigests,
     },

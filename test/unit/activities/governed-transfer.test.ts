@@ -6,6 +6,7 @@ import { governTransfer } from '../../../activities/governed-transfer.js';
 import { createLocalStore, type LocalStore } from '../../../src/artifacts/index.js';
 import { ServiceError } from '../../../src/jobs/error-codes.js';
 import type { Bandwidth } from '../../../src/transfer/bandwidth.js';
+import { createConnectionSlots } from '../../../src/transfer/index.js';
 import type { TransferResult, TransferSource } from '../../../src/transfer/transfer.js';
 
 let root: string;
@@ -23,6 +24,7 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
+const slots = createConnectionSlots(3);
 const line: Bandwidth = { take: () => 0 };
 const source = (expectedBytes: number | null) => ({ expectedBytes }) as TransferSource;
 const options = (key: string) => ({
@@ -38,8 +40,9 @@ function govern(outcome: () => Promise<TransferResult>) {
     {
       store,
       bandwidth: (provider) => (providers.push(provider), line),
+      slots: () => slots,
       transfer: async (_source, given) => {
-        seen.push((given as { bandwidth?: Bandwidth }).bandwidth);
+        seen.push(given.bandwidth, given.slots);
         return await outcome();
       },
     },
@@ -73,10 +76,10 @@ describe('a governed transfer', () => {
     expect(await transfer(source(half), options('c'))).toBe(result);
   });
 
-  it("D23 has a share of its provider's bandwidth", async () => {
+  it("D23 has a share of its provider's bandwidth, and of its connections", async () => {
     const { transfer, seen, providers } = govern(async () => result);
     await transfer(source(1), options('a'));
-    expect(seen).toEqual([line]);
+    expect(seen).toEqual([line, slots]);
     expect(providers).toEqual(['usgs']);
   });
 });

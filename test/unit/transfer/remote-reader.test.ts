@@ -136,7 +136,9 @@ describe('a remote file read by ranges', () => {
     expect(denied.tokens).toHaveLength(2);
     const silent = await serve(() => true);
     const stop = new AbortController();
-    const waiting = silent.failing(openRemote(silent.source, { ...silent.options, signal: stop.signal }));
+    const waiting = silent.failing(
+      openRemote(silent.source, { ...silent.options, signal: stop.signal }),
+    );
     setTimeout(() => stop.abort(), 50);
     expect((await waiting).code).toBe('Cancelled');
   });
