@@ -53,7 +53,7 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc');
 const { blake3 } = createRequire(import.meta.url)('@napi-rs/blake-hash');
 const compiled = await compileTransfer();
-const { createTransferEngine } = await import(compiled.entry);
+const { createConnectionSlots, createTransferEngine } = await import(compiled.entry);
 const { drawCase, fileOf } = await compiled.load('test/support/fault-cases.ts');
 const { openDescriptors, watchSockets } = await compiled.load('test/support/watched-process.ts');
 const { certificateFor, hasOpenssl, trust } = await compiled.load('test/support/certificates.ts');
@@ -116,6 +116,7 @@ async function runCase(index) {
   const one = drawCase(seed, index);
   const file = fileOf(one, index);
   const directory = join(root, String(index));
+  const slots = createConnectionSlots(one.connections);
   const base = urls[index % urls.length];
   const address = new URL(base).host;
   let token = 0;
@@ -138,7 +139,15 @@ async function runCase(index) {
     if (left === 0) honest++;
     const stopsAfterMs = honest > 0 ? null : (one.stopsAfterMs[attempt] ?? null);
     const rivalAfterMs = attempt === 0 ? one.rivalAfterMs : null;
-    error = await attemptOnce({ index, source, directory, file, stopsAfterMs, rivalAfterMs });
+    error = await attemptOnce({
+      index,
+      source,
+      slots,
+      directory,
+      file,
+      stopsAfterMs,
+      rivalAfterMs,
+    });
     if (breaches.length > 0 && error?.isBreach) return;
   }
   if (error) breach('an honest server did not mend it', index, { error: error.stack });
@@ -155,12 +164,12 @@ async function runCase(index) {
 }
 
 /** Null when the file is there and exact; else the error that was thrown. */
-async function attemptOnce({ index, source, directory, file, stopsAfterMs, rivalAfterMs }) {
+async function attemptOnce({ index, source, slots, directory, file, stopsAfterMs, rivalAfterMs }) {
   const stop = new AbortController();
   const stopTimer =
     stopsAfterMs === null ? undefined : setTimeout(() => stop.abort(), stopsAfterMs);
   const transfer = () =>
-    engine.transfer(source, { directory, signal: stop.signal, limits: LIMITS });
+    engine.transfer(source, { directory, signal: stop.signal, slots, limits: LIMITS });
   tally.attempts++;
   const first = transfer();
   let running = first;

@@ -43,6 +43,8 @@ export function drawCase(seed: number, index: number, slowShare = 0.02): FaultCa
     ['md5', 'blake3'],
     ['sha256'],
     [],
+    [],
+    [],
   );
   const knowsLength = random() < 0.8;
   const kinds = kindsFor({ digest: checksums.length > 0, length: knowsLength });

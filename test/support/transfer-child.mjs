@@ -1,7 +1,7 @@
 // Runs one transfer in a process of its own, told by its parent over IPC, and says how it ended. Made to be killed.
 // With `tells` it also says what it is told on the way: notes, and durable bytes.
 process.once('message', async ({ entry, source, options, tells = false }) => {
-  const { createTransferEngine } = await import(entry);
+  const { createConnectionSlots, createTransferEngine } = await import(entry);
   const engine = createTransferEngine({ hashThreads: 1, backoff: { baseMs: 1, maxMs: 5 } });
   const tell = (told) => tells && process.connected && process.send({ told });
   const outcome = await engine
@@ -14,6 +14,7 @@ process.once('message', async ({ entry, source, options, tells = false }) => {
       },
       {
         ...options,
+        slots: createConnectionSlots(source.connections ?? 1),
         signal: new AbortController().signal,
         onNote: (note) => tell({ note }),
         onProgress: ({ bytes }) => tell({ durable: bytes }),

@@ -9,7 +9,7 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc');
 
 process.once('message', async ({ entry, sources, options, hashThreads = 2 }) => {
-  const { createTransferEngine } = await import(entry);
+  const { createConnectionSlots, createTransferEngine } = await import(entry);
   const engine = createTransferEngine({ hashThreads, backoff: { baseMs: 1, maxMs: 20 } });
   const errors = {};
   // among them: handles that only the garbage collector closes
@@ -28,7 +28,12 @@ process.once('message', async ({ entry, sources, options, hashThreads = 2 }) => 
             translate: () => null,
             ...source,
           },
-          { ...options, directory, signal: new AbortController().signal },
+          {
+            ...options,
+            directory,
+            signal: new AbortController().signal,
+            slots: createConnectionSlots(source.connections ?? 1),
+          },
         );
       } catch (error) {
         errors[error.code] = (errors[error.code] ?? 0) + 1;

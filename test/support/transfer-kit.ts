@@ -147,7 +147,7 @@ export async function createKit(script: Script, options: KitOptions = {}): Promi
           directory,
           signal: new AbortController().signal,
           onNote: (note) => notes.push(note),
-          slots: createConnectionSlots(connections),
+          slots: createConnectionSlots(source.connections ?? connections),
           ...changes,
           limits: { blockBytes: BLOCK_BYTES, idleMs: 300, headersMs: 300, ...changes.limits },
         });
