@@ -6,7 +6,7 @@
 
 const MIB = 1024 * 1024;
 /** Above this, in bytes a second, one connection is not what holds a transfer up. */
-const FAST = 250 * MIB;
+const FAST = 100 * MIB;
 /** So long is looked before more are opened, and before it is decided whether they helped. */
 const LOOK_MS = 60;
 const TRIAL_MS = 1_500;
@@ -30,18 +30,21 @@ export class Concurrency {
   #firstByteMs = 0;
   #look: { atMs: number; bytes: number } | null = null;
   #heldMs = 0;
+  #heldAtMs = 0;
+  #holding = 0;
   #before = 0;
   #quietUntilMs = 0;
   #rate = 0;
+  #isLinkSlow = false;
 
   constructor(
     readonly most: number,
     readonly blockBytes: number,
   ) {}
 
-  /** Bytes a second over all connections, lately. */
-  get rate(): number {
-    return this.#rate;
+  /** Does the link, and not our disk, digests or processor, keep this transfer below so many bytes a second? */
+  isLinkSlowerThan(rate: number): boolean {
+    return this.#isLinkSlow && this.#rate < rate;
   }
 
   received(bytes: number, nowMs: number): void {
@@ -61,9 +64,11 @@ export class Concurrency {
     this.#before = 0;
   }
 
-  /** We kept a connection waiting for so long. */
-  held(heldMs: number): void {
-    this.#heldMs += heldMs;
+  /** From now on we keep one connection more, or one fewer, waiting for our disk or digests. */
+  holds(change: 1 | -1, nowMs: number): void {
+    this.#heldMs += this.#holding * (nowMs - this.#heldAtMs);
+    this.#heldAtMs = nowMs;
+    this.#holding += change;
   }
 
   /**
@@ -75,10 +80,13 @@ export class Concurrency {
     if (!look) return;
     const elapsedMs = nowMs - look.atMs;
     if (elapsedMs < (this.#before > 0 ? TRIAL_MS : LOOK_MS)) return;
+    this.#heldMs += this.#holding * (nowMs - this.#heldAtMs);
+    this.#heldAtMs = nowMs;
     const isOurs = busyShare > OURS || this.#heldMs > OURS * elapsedMs * active;
     this.#rate = ((this.bytes - look.bytes) * 1000) / elapsedMs;
     this.#look = { atMs: nowMs, bytes: this.bytes };
     this.#heldMs = 0;
+    this.#isLinkSlow = !isOurs;
     if (active >= this.wanted) this.#decide(isOurs, nowMs);
   }
 

@@ -49,7 +49,7 @@ export interface Request {
   onAnswer: (firstByteMs: number) => void;
   onBytes: (bytes: number) => void;
   /** See InletOptions. */
-  onHeld: (heldMs: number) => void;
+  onHold: (isHeld: boolean) => void;
 }
 
 export class Fetcher {
@@ -207,7 +207,7 @@ export class Fetcher {
       pieceBytes: this.#pieceBytes(),
       bandwidth: this.options.bandwidth,
       onBytes: request.onBytes,
-      onHeld: request.onHeld,
+      onHold: request.onHold,
       inspect: (first) => this.#inspect(first, this.total(work)),
       onDifference: (at) => this.#onDifference(work, claim, start === 0, at),
     });

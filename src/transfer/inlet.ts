@@ -24,8 +24,8 @@ export interface InletOptions {
   pieceBytes: number;
   bandwidth: Bandwidth | undefined;
   onBytes: (bytes: number) => void;
-  /** Reading was held for so long because disk or digests did not keep up. */
-  onHeld: (heldMs: number) => void;
+  /** Reading is held because disk, digests or bandwidth do not keep up; or goes on. */
+  onHold: (isHeld: boolean) => void;
   /** Before any byte is kept of a body that starts at 0. Throws to refuse it. */
   inspect: (first: Buffer) => void;
   /** See Piece. */
@@ -46,7 +46,7 @@ export class Inlet implements BodySink {
   #placing = 0;
   #failure: { error: unknown } | null = null;
   #settled: () => void = () => undefined;
-  #heldSinceMs: number | null = null;
+  #isHeld = false;
   #bookedUntilMs = 0;
   #isOver = false;
   readonly #timer: NodeJS.Timeout;
@@ -98,6 +98,7 @@ export class Inlet implements BodySink {
   async settle(): Promise<void> {
     clearInterval(this.#timer);
     this.#isOver = true;
+    this.#setHeld(false);
     this.#handInSafely(true);
     this.#slab?.release();
     this.#slab = null;
@@ -111,8 +112,8 @@ export class Inlet implements BodySink {
   }
 
   #hold(): void {
-    if (this.#heldSinceMs !== null) return;
-    this.#heldSinceMs = performance.now();
+    if (this.#isHeld) return;
+    this.#setHeld(true);
     this.#waitOnce();
   }
 
@@ -123,12 +124,16 @@ export class Inlet implements BodySink {
   }
 
   #drain(): void {
-    const nowMs = performance.now();
     if (this.#isOver) return;
-    if (this.writer.isBehind || this.#bookedUntilMs > nowMs) return this.#waitOnce();
-    this.options.onHeld(nowMs - (this.#heldSinceMs ?? nowMs));
-    this.#heldSinceMs = null;
+    if (this.writer.isBehind || this.#bookedUntilMs > performance.now()) return this.#waitOnce();
+    this.#setHeld(false);
     this.onDrain();
+  }
+
+  #setHeld(isHeld: boolean): void {
+    if (this.#isHeld === isHeld) return;
+    this.#isHeld = isHeld;
+    this.options.onHold(isHeld);
   }
 
   #handInSafely(all: boolean): void {

@@ -16,6 +16,7 @@ const LOOK_MS = 50;
 const MAY_MEAN_TOO_MANY = ['SourceThrottled', 'SourceDenied', 'SourceRefused'];
 /** Slower than this, in bytes a second, a digest whose state can be saved keeps up with ease. */
 const SAVEABLE_PACE = 200 * 1024 * 1024;
+const SURELY_SLOW_MS = 2_000;
 /** With less than this to come, a state that can be saved is not worth reading again what came. */
 const WORTH_SAVING_BYTES = 64 * 1024 * 1024;
 
@@ -36,6 +37,7 @@ export class Lanes {
   readonly #signal: AbortSignal;
   /** Lanes with a request under way. */
   #busy = 0;
+  #slowSinceMs = performance.now();
   #lastLook = performance.eventLoopUtilization();
 
   constructor(readonly options: LanesOptions) {
@@ -82,7 +84,7 @@ export class Lanes {
           signal: this.#signal,
           onAnswer: (firstByteMs) => this.options.concurrency.answered(firstByteMs),
           onBytes: (bytes) => this.options.concurrency.received(bytes, performance.now()),
-          onHeld: (heldMs) => this.options.concurrency.held(heldMs),
+          onHold: (isHeld) => this.options.concurrency.holds(isHeld ? 1 : -1, performance.now()),
         });
       } catch (error) {
         failure = { error };
@@ -165,9 +167,11 @@ export class Lanes {
   /** On a slow link, where the transfer takes long, a digest that can be saved spares the next process to read it all. */
   #chooseDigest(total: number): void {
     const { work, concurrency } = this.options;
-    const { rate } = concurrency;
-    if (rate === 0 || rate > SAVEABLE_PACE || work.hash.isSaveable || !work.canSaveDigests) return;
-    if (total - work.ledger.bytes < WORTH_SAVING_BYTES) return;
-    void work.followAnew(true).catch(() => undefined);
+    if (work.hash.isSaveable || !work.canSaveDigests) return;
+    const isSlow = concurrency.isLinkSlowerThan(SAVEABLE_PACE);
+    if (!isSlow) this.#slowSinceMs = performance.now();
+    const isWorthIt = total - work.ledger.bytes >= WORTH_SAVING_BYTES;
+    if (isWorthIt && performance.now() - this.#slowSinceMs > SURELY_SLOW_MS)
+      void work.followAnew(true).catch(() => undefined);
   }
 }

@@ -301,6 +301,10 @@ export class Session {
   async #verify(): Promise<TransferResult> {
     const work = this.#work;
     const { part, have: bytes } = work;
+    if (bytes === 0 && this.#announced.length === 0 && this.source.expectedBytes !== 0) {
+      work.hasEnded = false;
+      throw retry('SourceUnavailable', 'The server sent an empty file');
+    }
     await part.cut(bytes);
     await work.writer.flush();
     const digests = await work.hash.digests(bytes, this.options.signal);
