@@ -173,7 +173,8 @@ class FileFetch {
       const ours = file.stored_by === run_id;
       if (!ours && if_exists === 'replace') continue;
       const how = if_exists === 'skip' ? 'size' : 'digest';
-      if (!(await store.isIntact(file.artifact, how, signal))) this.#damaged = true;
+      // Ours and not there: its worker died before it was published, or it could not be.
+      if (!(await store.isIntact(file.artifact, how, signal))) this.#damaged ||= !ours;
       else if (!ours && if_exists === 'fail')
         throw new ServiceError(
           'Conflict',

@@ -149,7 +149,8 @@ async function lookAtHeld(
   if (!ours && (if_exists === 'replace' || contradicts(held.artifacts, product))) return 'absent';
   const how = if_exists === 'skip' ? 'size' : 'digest';
   for (const artifact of held.artifacts)
-    if (!(await store.isIntact(artifact, how, signal))) return 'damaged';
+    // Ours and not there: its worker died before it was published, or it could not be.
+    if (!(await store.isIntact(artifact, how, signal))) return ours ? 'absent' : 'damaged';
   if (!ours && if_exists === 'fail')
     throw new ServiceError('Conflict', `${product.name} is already held, and if_exists is "fail"`);
   const bytes = sumBytes(held.artifacts);
