@@ -142,7 +142,7 @@ class FileFetch {
     return digests(now) === digests(said) ? null : now;
   }
 
-  #key({ path }: ProductFile): string {
+  #key({ path }: Pick<ProductFile, 'path'>): string {
     return fileKey(this.product.provider, this.product.id, path);
   }
 
@@ -180,7 +180,11 @@ class FileFetch {
           'Conflict',
           `${file.path} of ${this.product.name} is already held, and if_exists is "fail"`,
         );
-      else this.#good.set(file.path, file);
+      else {
+        // The process that gave the file its name may have died before it put its journal away.
+        if (ours) await store.discard(this.#key(file));
+        this.#good.set(file.path, file);
+      }
     }
   }
 

@@ -153,6 +153,8 @@ async function lookAtHeld(
     if (!(await store.isIntact(artifact, how, signal))) return ours ? 'absent' : 'damaged';
   if (!ours && if_exists === 'fail')
     throw new ServiceError('Conflict', `${product.name} is already held, and if_exists is "fail"`);
+  // The process that gave the file its name may have died before it put its journal away.
+  if (ours) await store.discard(transferKey(product.provider, product.id));
   const bytes = sumBytes(held.artifacts);
   return {
     outcome: ours ? 'completed' : 'reused',
