@@ -142,7 +142,7 @@ class FileFetch {
     return digests(now) === digests(said) ? null : now;
   }
 
-  #key({ path }: ProductFile): string {
+  #key({ path }: Pick<ProductFile, 'path'>): string {
     return fileKey(this.product.provider, this.product.id, path);
   }
 
@@ -173,13 +173,18 @@ class FileFetch {
       const ours = file.stored_by === run_id;
       if (!ours && if_exists === 'replace') continue;
       const how = if_exists === 'skip' ? 'size' : 'digest';
-      if (!(await store.isIntact(file.artifact, how, signal))) this.#damaged = true;
+      // Ours and not there: its worker died before it was published, or it could not be.
+      if (!(await store.isIntact(file.artifact, how, signal))) this.#damaged ||= !ours;
       else if (!ours && if_exists === 'fail')
         throw new ServiceError(
           'Conflict',
           `${file.path} of ${this.product.name} is already held, and if_exists is "fail"`,
         );
-      else this.#good.set(file.path, file);
+      else {
+        // The process that gave the file its name may have died before it put its journal away.
+        if (ours) await store.discard(this.#key(file));
+        this.#good.set(file.path, file);
+      }
     }
   }
 

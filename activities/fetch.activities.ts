@@ -149,9 +149,12 @@ async function lookAtHeld(
   if (!ours && (if_exists === 'replace' || contradicts(held.artifacts, product))) return 'absent';
   const how = if_exists === 'skip' ? 'size' : 'digest';
   for (const artifact of held.artifacts)
-    if (!(await store.isIntact(artifact, how, signal))) return 'damaged';
+    // Ours and not there: its worker died before it was published, or it could not be.
+    if (!(await store.isIntact(artifact, how, signal))) return ours ? 'absent' : 'damaged';
   if (!ours && if_exists === 'fail')
     throw new ServiceError('Conflict', `${product.name} is already held, and if_exists is "fail"`);
+  // The process that gave the file its name may have died before it put its journal away.
+  if (ours) await store.discard(transferKey(product.provider, product.id));
   const bytes = sumBytes(held.artifacts);
   return {
     outcome: ours ? 'completed' : 'reused',

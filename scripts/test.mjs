@@ -63,9 +63,12 @@ async function provision() {
   const stop = () => abort.abort(new Error('interrupted'));
   process.once('SIGINT', stop).once('SIGTERM', stop);
   const context = { env: process.env, notes: createNotes(process.stdout), signal: abort.signal };
-  say('looking for a Temporal server and a mongod');
+  say('looking for a Temporal server, a mongod and a versitygw');
   say(`Temporal: ${(await findTemporal(context)) ?? 'none can be had on this machine'}`);
   say(`mongod: ${(await findMongod(context)) ?? 'none can be had on this machine'}`);
+  const { findVersitygw } = await import('../test/support/find-versitygw.mjs');
+  const versitygw = await findVersitygw(await local('local/cache.js'), context);
+  say(`versitygw: ${versitygw ?? 'none can be had on this machine'}`);
   process.off('SIGINT', stop).off('SIGTERM', stop);
 }
 

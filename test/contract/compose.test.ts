@@ -93,20 +93,26 @@ describe('docker-compose.yml', () => {
     if (file.endsWith('.sh')) expect(spawnSync('sh', ['-n', file]).status).toBe(0);
   });
 
-  it.each(ours)('starts %s with a command that the command line has', async (_name, { command }) => {
-    const [name, ...options] = command!;
-    const program = await createProgram(command!, () => {});
-    const known = program.commands.find((it) => it.name() === name);
-    const flags = options.filter((option) => option.startsWith('--'));
-    expect(known?.options.map(({ long }) => long)).toEqual(expect.arrayContaining(flags));
-  });
+  it.each(ours)(
+    'starts %s with a command that the command line has',
+    async (_name, { command }) => {
+      const [name, ...options] = command!;
+      const program = await createProgram(command!, () => {});
+      const known = program.commands.find((it) => it.name() === name);
+      const flags = options.filter((option) => option.startsWith('--'));
+      expect(known?.options.map(({ long }) => long)).toEqual(expect.arrayContaining(flags));
+    },
+  );
 
-  it.each(ours)('hands %s only variables that Nimbus or Temporal reads', (_name, service) => {
-    const unknown = Object.keys(service.environment!).filter(
-      (name) => !(name in variables) && !name.startsWith('TEMPORAL_'),
-    );
-    expect(unknown).toEqual([]);
-  });
+  it.each(ours)(
+    'hands %s only variables that Nimbus, Temporal or the AWS SDK reads',
+    (_name, service) => {
+      const unknown = Object.keys(service.environment!).filter(
+        (name) => !(name in variables) && !/^(TEMPORAL|AWS)_/.test(name),
+      );
+      expect(unknown).toEqual([]);
+    },
+  );
 
   it.each(ours)('runs %s as an ordinary user, on the shared artifacts', (_name, service) => {
     expect(service.user).toBe('node');
@@ -125,11 +131,11 @@ describe('docker-compose.yml', () => {
       ),
     );
     expect(secrets.length).toBeGreaterThan(3);
-    for (const [, value] of secrets) expect(value).toMatch(/^\$\{[A-Z_]+(:-|:\?[^}]*)\}$/);
+    for (const [, value] of secrets) expect(value).toMatch(/^\$\{[A-Z0-9_]+(:-|:\?[^}]*)\}$/);
   });
 
   it('takes from the environment only what .env.example documents', () => {
-    const names = [...text.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name!);
+    const names = [...text.matchAll(/\$\{([A-Z0-9_]+)/g)].map(([, name]) => name!);
     expect(names.filter((name) => !new RegExp(`^${name}=`, 'm').test(example))).toEqual([]);
   });
 

@@ -1,9 +1,11 @@
 /** Single files of a product by the provider's own listing: provider, route, engine and store together, against the sandbox. */
 import { createHash } from 'node:crypto';
-import { readFile, truncate } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { getHeldFiles } from '../../src/artifacts/held-files.js';
+import { fileKey } from '../../src/jobs/ids.js';
 import type { FileRoute } from '../../src/providers/provider.js';
 import { contentGets, setUp, setUpFor } from '../support/files-bench.js';
 import { product as makeProduct } from '../support/products.js';
@@ -91,11 +93,15 @@ describe('D17 D18 selected files by Nodes', () => {
   });
 
   it('F082 files that this very download stored before its worker died count as fetched', async () => {
-    const { fetchThem } = await setUp();
+    const { fetchThem, store, product } = await setUp();
     const first = (await fetchThem({ if_exists: 'fail' }))!;
+    const path = (await getHeldFiles(store, product))!.files[0]!.path;
+    const left = store.partialDirectory(fileKey('copernicus', product.id, path));
+    await mkdir(left);
     const again = (await fetchThem({ if_exists: 'fail' }))!;
     expect(again).toEqual(first);
     expect(again.outcome).toBe('completed');
+    expect(existsSync(left)).toBe(false);
   });
 
   it('if_exists: "fail" refuses what is held, "replace" fetches it anew', async () => {

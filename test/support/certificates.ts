@@ -1,5 +1,6 @@
 /** Certificates for servers of tests, made by `openssl` where there is one, and trusted by this process only. */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +24,9 @@ export function certificateFor(names: string, days = 2): Identity {
     const openssl = (line: string) =>
       execFileSync('openssl', line.split(' '), { cwd: scratch, stdio: 'ignore' });
     writeFileSync(join(scratch, 'ext'), `subjectAltName=${names}\n`);
-    openssl('req -new -newkey rsa:2048 -nodes -subj /CN=test -keyout key -out csr');
+    // authorities are told apart by their names
+    const name = `test-${randomUUID()}`;
+    openssl(`req -new -newkey rsa:2048 -nodes -subj /CN=${name} -keyout key -out csr`);
     openssl(`x509 -req -in csr -signkey key -days ${days} -extfile ext -out cert`);
     return { key: readFileSync(join(scratch, 'key')), cert: readFileSync(join(scratch, 'cert')) };
   } finally {

@@ -1,21 +1,20 @@
 /**
- * A real S3-compatible server for tests: versitygw on loopback, serving a temporary directory. From the PATH, else from the
- * user's cache, else built into it by `go install`, once. None to be had → tests skip with `versitygwMissing`.
+ * A real S3-compatible server for tests: versitygw on loopback, serving a temporary directory. None to be had on this
+ * machine (see find-versitygw.mjs) → tests skip with `versitygwMissing`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, openSync } from 'node:fs';
-import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { freePorts } from '../../src/cli/local/ports.js';
-import { cacheDirectory, obtain, onPath, runs, step } from '../../src/cli/local/cache.js';
+import * as cache from '../../src/cli/local/cache.js';
 import { silentNotes } from '../../src/cli/output/notes.js';
+import { findVersitygw } from './find-versitygw.mjs';
 
-const VERSION = '1.8.0';
-const MODULE = `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`;
 const START_MS = 20_000;
 
 export interface TestBucket {
@@ -24,8 +23,6 @@ export interface TestBucket {
   /** Where the server keeps the bucket's objects: a directory, each object a file under its key. */
   directory: string;
   client: S3Client;
-  /** Multipart uploads that the server holds on its disk. */
-  uploadsOnDisk(): Promise<string[]>;
   stop(): Promise<void>;
   start(): Promise<void>;
   close(): Promise<void>;
@@ -33,33 +30,16 @@ export interface TestBucket {
 
 export const testCredentials = { accessKeyId: 'nimbus', secretAccessKey: 'canary-5d1c-secret' };
 
-const binary = await find();
+const binary = await findVersitygw(cache, {
+  env: process.env,
+  notes: silentNotes,
+  signal: new AbortController().signal,
+});
 
 /** Why there is none, or null if there is one. */
 export const versitygwMissing: string | null = binary
   ? null
   : 'no versitygw: put it on the PATH, or have go and its module proxy at hand';
-
-async function find(): Promise<string | null> {
-  const { env } = process;
-  const context = { env, notes: silentNotes, signal: new AbortController().signal };
-  const installed = onPath('versitygw', env);
-  if (installed && (await runs(installed, env))) return installed;
-  const cached = join(cacheDirectory(env), `versitygw-${VERSION}`, 'bin', 'versitygw');
-  const goInstall = {
-    what: `versitygw ${VERSION} to be built by go install: some minutes, once`,
-    async make(target: string, scratch: string) {
-      const bin = join(scratch, 'bin');
-      mkdirSync(bin);
-      await step('go', ['install', MODULE], {
-        env: { ...env, GOBIN: bin },
-        signal: context.signal,
-      });
-      await rename(join(bin, 'versitygw'), target);
-    },
-  };
-  return await obtain(cached, [goInstall], context);
-}
 
 /** Started and answering, with one empty bucket. */
 export async function startVersitygw(bucket = 'nimbus-test'): Promise<TestBucket> {
@@ -77,7 +57,6 @@ export async function startVersitygw(bucket = 'nimbus-test'): Promise<TestBucket
     forcePathStyle: true,
     credentials: testCredentials,
   });
-  const uploads = join(served, bucket, '.sgwtmp', 'multipart');
 
   async function start(): Promise<void> {
     child = spawn(
@@ -123,12 +102,6 @@ export async function startVersitygw(bucket = 'nimbus-test'): Promise<TestBucket
     bucket,
     directory: join(served, bucket),
     client,
-    async uploadsOnDisk() {
-      const found = await readdir(uploads, { recursive: true, withFileTypes: true }).catch(
-        () => [],
-      );
-      return found.filter((entry) => entry.isFile()).map(({ name }) => name);
-    },
     stop,
     start,
     async close() {

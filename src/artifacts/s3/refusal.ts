@@ -33,7 +33,7 @@ export class LookAgain extends Error {
 
 /** Whether a repeat of the same request may go well. */
 export function mayPass({ status, code }: Refusal): boolean {
-  if (CREDENTIALS.has(code)) return false;
+  if (CREDENTIALS.has(code) || code === 'RegionMissing') return false;
   if (status === 0) return true;
   if (status >= 500) return status !== 501 && !isFull(status, code);
   return status === 408 || status === 429 || PASSING.has(code);
@@ -79,6 +79,7 @@ export function toRefusal(error: unknown, request: string): unknown {
     $metadata?: { httpStatusCode?: number };
   };
   const status = $metadata?.httpStatusCode ?? 0;
+  if (error.message === 'Region is missing') return new Refusal('RegionMissing', 0, request);
   const word = [Code, name === 'Error' ? code : name, code].find(
     (one): one is string => typeof one === 'string' && /^[A-Za-z][\w.-]{0,60}$/.test(one),
   );
@@ -109,6 +110,11 @@ export function toStoreError(error: unknown, bucket: string): unknown {
     return fail(
       'StoreUnavailable',
       `No credentials for the bucket ${bucket}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE`,
+    );
+  if (error.is('RegionMissing'))
+    return fail(
+      'StoreUnavailable',
+      `No region for the bucket ${bucket}: set NIMBUS_S3_REGION or AWS_REGION`,
     );
   if (isFull(status, code))
     return fail('StorageFull', `The bucket ${bucket} is full: ${error.message}`);

@@ -178,7 +178,10 @@ async function translated<T>(bucket: Bucket, work: Promise<T>): Promise<T> {
   } catch (error) {
     const known = toStoreError(error, bucket.location.bucket);
     if (known instanceof ServiceError || !(known instanceof Error)) throw known;
-    throw new ServiceError('Internal', `Publishing failed: ${known.message}`, { cause: known });
+    const { bucket: name } = bucket.location;
+    throw new ServiceError('Internal', `The bucket ${name} cannot be used: ${known.message}`, {
+      cause: known,
+    });
   }
 }
 

@@ -4,7 +4,7 @@ import { ConfigError, type Config } from '../../config.js';
 import { createTemporalEngine } from '../../engine/temporal-engine.js';
 import { isServiceError } from '../../jobs/error-codes.js';
 import { createApiClient } from '../client/api-client.js';
-import { openMirror, openProviders } from '../composition.js';
+import { openMirror, openProviders, openStore } from '../composition.js';
 import type { CliContext } from '../context.js';
 import { CommandError, EXIT, type ExitCode } from '../exit-codes.js';
 import type { Environment } from '../local/cache.js';
@@ -49,6 +49,7 @@ async function examine(context: CliContext): Promise<Check[]> {
     { name: 'Configuration', ok: true, detail: configDetail(config), next: null },
     ...(await Promise.all([
       dataDirectory(config),
+      ...destination(config),
       apiPort(config),
       temporal(config),
       mirror(config),
@@ -101,6 +102,28 @@ async function dataDirectory({ dataDir }: Config): Promise<Check> {
     const next = 'Set NIMBUS_DATA_DIR to a place that this user may write to';
     return { name, ok: false, detail: wordsOf(error), next };
   }
+}
+
+/** Writes a probe there, as a worker does when it starts. */
+function destination(config: Config): Promise<Check>[] {
+  if (config.destination === null) return [];
+  const { bucket, prefix, endpoint } = config.destination;
+  const where = `s3://${bucket}/${prefix}${endpoint === null ? '' : ` at ${endpoint}`}`;
+  const look = async (): Promise<Check> => {
+    const name = 'Destination';
+    const store = await openStore(config);
+    try {
+      await within(store.prepare().then(() => store.ping()));
+      return { name, ok: true, detail: `${where} can be written`, next: null };
+    } catch (error) {
+      const next =
+        'docs/destinations.md says what a bucket must grant and its server be able to do';
+      return { name, ok: false, detail: `${where}: ${wordsOf(error)}`, next };
+    } finally {
+      await store.close().catch(() => {});
+    }
+  };
+  return [look()];
 }
 
 async function apiPort({ api }: Config): Promise<Check> {

@@ -228,6 +228,7 @@ describe('failures', () => {
     [answered('KeyTooLongError', 400), 'InvalidInput', false],
     [answered('PreconditionFailed', 412), 'Conflict', false],
     [answered('ObjectParentIsFile', 409), 'Conflict', false],
+    [new Error('Region is missing'), 'StoreUnavailable', false],
     [Object.assign(new Error('canary'), { code: 'ECONNREFUSED' }), 'StoreUnavailable', true],
     [Object.assign(new Error('canary'), { name: 'TimeoutError' }), 'StoreUnavailable', true],
     [

@@ -214,6 +214,8 @@ describe('F069 a power cut', () => {
       };
       await kit.fetch(kit.source(file), { directory }).catch(() => undefined);
       plan = () => undefined;
+      // what the dead process could not tidy up is judged where the next one found it
+      await rm(directory, { recursive: true });
       await mkdir(rebooted);
       for (const [name, bytes] of image) await writeFile(join(rebooted, name), bytes);
       kit.notes.length = 0;

@@ -173,3 +173,14 @@ it.skipIf(!existsSync('/proc/self/status'))(
   },
   120_000,
 );
+
+it.each([40, 100])(
+  'F090 a crowd of %i transfers from a slow server gets there, and nobody waits for ever',
+  async (times) => {
+    server = await startLyingServer(endless({ sliceBytes: 64 * 1024, everyMs: 20 }));
+    const { results, errors } = await measure({ mib: 3, times, connections: 1 });
+    expect(results).toHaveLength(times + 1);
+    expect(errors).toEqual({});
+  },
+  60_000,
+);
