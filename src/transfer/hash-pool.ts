@@ -39,6 +39,8 @@ export interface HashJob {
   readonly isSaveable: boolean;
   /** Bytes that are about to be written, each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
   offer: (position: number, slab: Slab, start: number, length: number) => void;
+  /** Memory is scarce: what is not next is read back later. */
+  letGo: () => void;
   /** Bytes [0, frontier) are in the file. */
   advance: (frontier: number) => void;
   /** Waits until everything up to `bytes` is in, then ends the job. */
@@ -175,9 +177,15 @@ class FollowingJob implements HashJob {
 
   offer(position: number, slab: Slab, start: number, length: number): void {
     const isNear = position >= this.handed && position - this.handed <= NEAR_BYTES;
-    if (this.#over || slab.offset === null || !isNear || this.#ahead.size === MOST_AHEAD) return;
+    const isKept = !this.#ahead.has(position) && this.#ahead.size < MOST_AHEAD;
+    if (this.#over || slab.offset === null || !isNear || !isKept) return;
     this.#ahead.set(position, { slab: slab.hold(), start, length });
     this.#handOver();
+  }
+
+  letGo(): void {
+    for (const { slab } of this.#ahead.values()) slab.release();
+    this.#ahead.clear();
   }
 
   advance(frontier: number): void {
@@ -264,7 +272,8 @@ class FollowingJob implements HashJob {
   /** Has the thread read on where the file has bytes that nobody handed over. */
   #step(): void {
     if (this.#over || this.#isStepping || this.handed >= this.#frontier) return;
-    if (!this.#isComplete && this.#frontier - this.handed < LEAST_STEP_BYTES) return;
+    const isWorthIt = this.#isComplete || this.#ahead.size > 0;
+    if (!isWorthIt && this.#frontier - this.handed < LEAST_STEP_BYTES) return;
     while ((this.#written[this.#nextBlock]?.offset ?? Infinity) < this.handed) this.#nextBlock++;
     const block = this.#written[this.#nextBlock];
     const end = Math.min(this.#frontier, ...this.#ahead.keys());
@@ -292,8 +301,7 @@ class FollowingJob implements HashJob {
   #end(): void {
     this.#over = true;
     this.#lane.jobs.delete(this.#id);
-    for (const { slab } of this.#ahead.values()) slab.release();
-    this.#ahead.clear();
+    this.letGo();
     for (const slab of this.#slabs.splice(0)) slab.release();
     for (const resolve of this.#saved.splice(0)) resolve(null);
   }

@@ -77,22 +77,21 @@ export class PartWriter {
     });
   }
 
-  /** Should connections wait, because disk or digests do not keep up? */
+  /** Should connections wait, because disk or digests do not keep up? Never for the one slab that each of them fills. */
   get isBehind(): boolean {
-    return this.#slabs >= LEAST_SLABS + SLABS_A_CONNECTION * this.connections || this.pool.isTight;
+    const most = LEAST_SLABS + SLABS_A_CONNECTION * this.connections;
+    return this.#slabs > (this.pool.isTight ? this.connections : most);
   }
 
   /** Calls once, as soon as it is worth looking again. */
   whenRoom(callback: () => void): void {
     this.#waiting.add(callback);
     this.pool.whenFreed(() => this.#tellRoom());
+    this.hooks.hash().letGo();
   }
 
   /** Takes the piece's hold on its slab over. Resolves when the bytes are in the file. */
   async place(piece: Piece): Promise<void> {
-    const { slab, start, length, position } = piece;
-    if (!this.ledger.written.touches(position, position + length))
-      this.hooks.hash().offer(position, slab, start, length);
     await new Promise<void>((resolve, reject) => {
       this.#queue.push({ piece, resolve, reject });
       this.#work();
@@ -155,6 +154,7 @@ export class PartWriter {
         at += equal;
       } else {
         const fresh = Math.min(this.ledger.written.nextStart(at), end) - at;
+        this.hooks.hash().offer(at, slab, start + at - position, fresh);
         const memoryOffset = slab.offset === null ? null : slab.offset + start + at - position;
         await this.#write(bytes.subarray(0, fresh), at, memoryOffset);
         at += fresh;
