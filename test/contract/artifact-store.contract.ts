@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ArtifactStore } from '../../src/artifacts/artifact-store.js';
 import type { TransferResult } from '../../src/transfer/transfer.js';
@@ -206,6 +207,40 @@ export function describeArtifactStore(name: string, create: () => Promise<StoreU
       });
       await expect(store.putRecord(path, 1)).rejects.toMatchObject({ code: 'InvalidInput' });
       await expect(store.getRecord(path)).rejects.toMatchObject({ code: 'NotFound' });
+    });
+
+    it('gives any stretch of a file, and an empty one too', async () => {
+      const bytes = Buffer.from('0123456789'.repeat(100_000));
+      await publish(bytes, 'a/file.bin');
+      const file = await store.open('a/file.bin');
+      expect((await buffer(file.read())).equals(bytes)).toBe(true);
+      const stretch = await buffer(file.read({ start: 70_001, end: 900_003 }));
+      expect(stretch.equals(bytes.subarray(70_001, 900_003))).toBe(true);
+      expect(await buffer(file.read({ start: 5, end: 5 }))).toHaveLength(0);
+      const empty = await publish(Buffer.alloc(0), 'a/empty.bin');
+      expect(await buffer((await store.open('a/empty.bin')).read())).toHaveLength(0);
+      expect(await store.isIntact(empty, 'digest', signal)).toBe(true);
+    });
+
+    it('names files so that the names lead back to them', () => {
+      const address = store.addressOf('a/file.bin');
+      expect(store.pathOf(address)).toBe('a/file.bin');
+      expect(store.pathOf('a/file.bin')).toBe('a/file.bin');
+      expect(store.pathOf('s3://there-is-no-such-bucket/a/file.bin')).toBeNull();
+    });
+
+    it('can be reached', async () => {
+      await expect(store.ping()).resolves.toBeUndefined();
+    });
+
+    it('a publication that is cancelled before it begins changes nothing', async () => {
+      const transfer = await verifiedTransfer(store, 'key', one);
+      const options = { signal: AbortSignal.abort() };
+      await expect(store.publish(transfer, 'file.bin', 'key', options)).rejects.toMatchObject({
+        code: 'Cancelled',
+      });
+      await expect(store.open('file.bin')).rejects.toMatchObject({ code: 'NotFound' });
+      expect(await store.publish(transfer, 'file.bin', 'key')).toMatchObject({ bytes: 3 });
     });
 
     it('serves no folder', async () => {

@@ -30,6 +30,9 @@ export interface TestBucket {
 
 export const testCredentials = { accessKeyId: 'nimbus', secretAccessKey: 'canary-5d1c-secret' };
 
+// The SDK's advice about newer versions of Node is none for tests.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
+
 const binary = await findVersitygw(cache, {
   env: process.env,
   notes: silentNotes,

@@ -54,8 +54,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       await work.freeBytes();
     },
     partialDirectory: work.partialDirectory,
-    async publish(transfer, finalPath, key, { replace = false } = {}) {
-      const artifact = await publishFile(root, transfer, finalPath, replace, pool);
+    async publish(transfer, finalPath, key, options = {}) {
+      const artifact = await publishFile(root, transfer, finalPath, options, pool);
       await work.discard(key);
       return artifact;
     },

@@ -7,6 +7,8 @@ import { ServiceError } from '../../jobs/error-codes.js';
 import type { Artifact } from '../../jobs/product.js';
 import { errnoOf, hashFile, stored, type HashPool } from '../../transfer/index.js';
 import type { TransferResult } from '../../transfer/transfer.js';
+import { throwIfAborted } from '../aborted.js';
+import type { PublishOptions } from '../artifact-store.js';
 import { artifactAt } from '../artifact.js';
 import { syncFile, syncFolder } from './durable.js';
 import { makeParents, placeFor } from './paths.js';
@@ -15,17 +17,19 @@ export async function publishFile(
   root: string,
   transfer: TransferResult,
   finalPath: string,
-  replace: boolean,
+  options: PublishOptions,
   pool: HashPool,
 ): Promise<Artifact> {
+  const signal = options.signal ?? new AbortController().signal;
+  throwIfAborted(signal);
   const place = placeFor(root, finalPath);
   const folders = await makeParents(root, finalPath);
   if (await isThere(transfer.path)) {
     await syncFile(transfer.path);
     if (!(await linkNew(transfer.path, place)))
-      await settleTaken(transfer, place, finalPath, replace, pool);
+      await settleTaken(transfer, place, finalPath, options.replace ?? false, pool, signal);
     await rm(transfer.path, { force: true });
-  } else if (!(await holdsSameBytes(transfer, place, pool))) {
+  } else if (!(await holdsSameBytes(transfer, place, pool, signal))) {
     throw new ServiceError(
       'StoreUnavailable',
       'The verified bytes have vanished before they were published',
@@ -56,8 +60,9 @@ async function settleTaken(
   finalPath: string,
   replace: boolean,
   pool: HashPool,
+  signal: AbortSignal,
 ): Promise<void> {
-  if (await holdsSameBytes(transfer, place, pool)) return;
+  if (await holdsSameBytes(transfer, place, pool, signal)) return;
   if (!replace)
     throw new ServiceError('Conflict', 'Other bytes are stored under this name', {
       details: { path: finalPath },
@@ -69,11 +74,12 @@ async function holdsSameBytes(
   transfer: TransferResult,
   place: string,
   pool: HashPool,
+  signal: AbortSignal,
 ): Promise<boolean> {
   const facts = await lstat(place).catch(() => null);
   if (!facts?.isFile() || facts.size !== transfer.bytes) return false;
   const { algorithm, value } = transfer.checksum;
-  const { digests } = await hashFile(pool, place, [algorithm], new AbortController().signal);
+  const { digests } = await hashFile(pool, place, [algorithm], signal);
   return digests.some((digest) => digest.value === value);
 }
 

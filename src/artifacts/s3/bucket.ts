@@ -20,8 +20,9 @@ import {
 import type { Readable } from 'node:stream';
 import { isServiceError } from '../../jobs/error-codes.js';
 import { toStoreError } from '../../transfer/index.js';
+import { throwIfAborted } from '../aborted.js';
 import type { S3Location } from './address.js';
-import { insist, throwIfAborted, type Backoff } from './insist.js';
+import { insist, type Backoff } from './insist.js';
 import { Refusal, toRefusal } from './refusal.js';
 
 export interface BucketSettings extends S3Location {

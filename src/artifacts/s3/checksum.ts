@@ -7,8 +7,8 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import { throwIfAborted } from '../aborted.js';
 import { readSlab, type Slabs } from './file-body.js';
-import { throwIfAborted } from './insist.js';
 
 export type ChecksumKind = 'crc32' | 'md5';
 

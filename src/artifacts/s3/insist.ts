@@ -1,6 +1,6 @@
 /** Asking again: backoff with jitter, bounded in tries, ended by the signal within moments. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
+import { abortedError, throwIfAborted } from '../aborted.js';
 import { mayPass, Refusal } from './refusal.js';
 
 export interface Backoff {
@@ -34,12 +34,19 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
   );
 }
 
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw abortedError(signal);
-}
-
-/** The reason where it is one of ours, as when a worker stops; else Cancelled. */
-export function abortedError(signal: AbortSignal): ServiceError {
-  const { reason } = signal as { reason: unknown };
-  return isServiceError(reason) ? reason : new ServiceError('Cancelled', 'The call was cancelled');
+/** Goes away with the signal from what others wait for too. */
+export async function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (!signal) return await work;
+  throwIfAborted(signal);
+  let leave!: () => void;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    leave = () => reject(abortedError(signal));
+    signal.addEventListener('abort', leave, { once: true });
+  });
+  return await Promise.race([work, aborted]).finally(() =>
+    signal.removeEventListener('abort', leave),
+  );
 }

@@ -15,7 +15,7 @@ import { checksumOf } from './checksum.js';
 import { FileBody } from './file-body.js';
 import { compare, TOKEN, type Outgoing, type Publication } from './outgoing.js';
 import { isTaken, isUploadGone, LookAgain, Refusal } from './refusal.js';
-import { digestOfObject } from './read-through.js';
+import { digestAt } from './read-through.js';
 import { uploadInParts } from './upload.js';
 import { dropUploads, isFor, readUploads, type UploadRecord } from './upload-record.js';
 
@@ -121,7 +121,7 @@ async function isSame(
   if (!agrees) return false;
   if (shared.length > 0 && !replace) return true;
   const { algorithm, value } = transfer.checksum;
-  return (await digestOfObject(bucket, path, there, algorithm, signal)) === value;
+  return (await digestAt(bucket, path, transfer.bytes, algorithm, signal)) === value;
 }
 
 /** A bucket would take a file and a folder of one name; a directory, to which people copy it, does not. */

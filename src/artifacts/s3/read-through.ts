@@ -5,13 +5,16 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { Blake3Hasher } from '@napi-rs/blake-hash';
+import { isServiceError } from '../../jobs/error-codes.js';
 import type { ChecksumAlgorithm } from '../../jobs/product.js';
+import { throwIfAborted } from '../aborted.js';
 import type { Bucket, StoredObject } from './bucket.js';
-import { pause, throwIfAborted } from './insist.js';
+import { pause } from './insist.js';
 import { mayPass, Refusal, toRefusal, toStoreError } from './refusal.js';
 
 const TRIES = 5;
 const PAUSE_MS = 200;
+const LOOKS = 3;
 
 /** Bytes [start, end) of the object as it was seen. Fails with a ServiceError. */
 export function readObject(
@@ -65,8 +68,31 @@ async function* translated(bucket: Bucket, chunks: AsyncIterable<Buffer>): Async
   }
 }
 
-/** Digest of an object's bytes as they come, a few kilobytes at a time. Lower-case hexadecimal. */
-export async function digestOfObject(
+/**
+ * Digest of what lies there, in lower-case hexadecimal; null where nothing of this size does. Looked at anew where it is
+ * replaced or removed while it is read.
+ */
+export async function digestAt(
+  bucket: Bucket,
+  path: string,
+  bytes: number,
+  algorithm: ChecksumAlgorithm,
+  signal: AbortSignal | undefined,
+): Promise<string | null> {
+  for (let look = 1; ; look++) {
+    const there = await bucket.head(path, signal);
+    if (there?.bytes !== bytes) return null;
+    try {
+      return await digestOf(bucket, path, there, algorithm, signal);
+    } catch (error) {
+      const status = isServiceError(error) ? error.details['status'] : null;
+      if (look === LOOKS || (status !== 412 && status !== 404)) throw error;
+    }
+  }
+}
+
+/** As the bytes come, a few kilobytes at a time. */
+async function digestOf(
   bucket: Bucket,
   path: string,
   object: Pick<StoredObject, 'etag' | 'bytes'>,

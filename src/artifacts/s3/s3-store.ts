@@ -16,10 +16,11 @@ import { missingError, outsideError, safeSegments } from '../safe-path.js';
 import { probe } from './abilities.js';
 import { fromAddress, toAddress } from './address.js';
 import { createBucket, type Bucket, type BucketSettings } from './bucket.js';
-import { crc32Of, type ChecksumKind } from './checksum.js';
+import { crc32Of } from './checksum.js';
 import { createSlabs } from './file-body.js';
+import { unlessAborted } from './insist.js';
 import { publishObject } from './publish.js';
-import { digestOfObject, readObject } from './read-through.js';
+import { digestAt, readObject } from './read-through.js';
 import { isOutOfReach, toStoreError } from './refusal.js';
 import { createSlots } from './slots.js';
 import { sweepUploads } from './sweep.js';
@@ -102,7 +103,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     async publish(transfer, finalPath, key, { replace = false, signal } = {}) {
       const path = toWrite(finalPath);
       const publishing = async () => {
-        const checksums: ChecksumKind = await abilities();
+        const checksums = await unlessAborted(abilities(), signal);
         const limits = { checksums, partBytes, slots, slabs, signal };
         const onBegin = () => stored(writeFile(markOf(key), path));
         await publishObject({ bucket, transfer, path, key, replace, onBegin, ...limits });
@@ -120,12 +121,10 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     putHeld: (held) => writeHeld({ putRecord }, held),
     async isIntact(artifact, how, signal) {
       if (!isSafe(artifact.path)) return false;
-      const there = await told(bucket.head(artifact.path, signal));
-      if (there === null || there.bytes !== artifact.bytes) return false;
-      if (how === 'size') return true;
-      const { algorithm, value } = artifact.checksum;
-      const digest = await told(digestOfObject(bucket, artifact.path, there, algorithm, signal));
-      return digest === value.toLowerCase();
+      const { path, bytes, checksum } = artifact;
+      if (how === 'size') return (await told(bucket.head(path, signal)))?.bytes === bytes;
+      const digest = await told(digestAt(bucket, path, bytes, checksum.algorithm, signal));
+      return digest === checksum.value.toLowerCase();
     },
     putRecord,
     getRecord,

@@ -1,5 +1,5 @@
 /** So many pieces of work at once, in the order in which they came. */
-import { abortedError, throwIfAborted } from './insist.js';
+import { abortedError, throwIfAborted } from '../aborted.js';
 
 export interface Slots {
   run: <T>(signal: AbortSignal | undefined, work: () => Promise<T>) => Promise<T>;
