@@ -261,7 +261,7 @@ class Downloads {
     const checksum = this.#listedFor(wanted, name, result) ?? result.checksum;
     const { bytes, digests } = result;
     const path = join(out, name);
-    await publishFile(out, result, name, overwrite, this.#pool).catch((error: unknown) => {
+    await publishFile(out, result, name, { replace: overwrite }, this.#pool).catch((error: unknown) => {
       if (!isServiceError(error) || error.code !== 'Conflict') throw error;
       throw new ServiceError('Conflict', `${path} is there, with other content`);
     });
