@@ -261,7 +261,8 @@ class Downloads {
     const checksum = this.#listedFor(wanted, name, result) ?? result.checksum;
     const { bytes, digests } = result;
     const path = join(out, name);
-    await publishFile(out, result, name, overwrite, this.#pool).catch((error: unknown) => {
+    const options = { replace: overwrite };
+    await publishFile(out, result, name, options, this.#pool).catch((error: unknown) => {
       if (!isServiceError(error) || error.code !== 'Conflict') throw error;
       throw new ServiceError('Conflict', `${path} is there, with other content`);
     });
