@@ -39,6 +39,8 @@ export interface HashJob {
   readonly isSaveable: boolean;
   /** Bytes that are about to be written, each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
   offer: (position: number, slab: Slab, start: number, length: number) => void;
+  /** Lets go of what was offered and is not next yet: that is read back once it is in the file. */
+  letGo: () => void;
   /** Bytes [0, frontier) are in the file. */
   advance: (frontier: number) => void;
   /** Waits until everything up to `bytes` is in, then ends the job. */
@@ -180,6 +182,12 @@ class FollowingJob implements HashJob {
     this.#handOver();
   }
 
+  letGo(): void {
+    const offered = [...this.#ahead.values()];
+    this.#ahead.clear();
+    for (const { slab } of offered) slab.release();
+  }
+
   advance(frontier: number): void {
     this.#frontier = Math.max(this.#frontier, frontier);
     this.#step();
@@ -292,8 +300,7 @@ class FollowingJob implements HashJob {
   #end(): void {
     this.#over = true;
     this.#lane.jobs.delete(this.#id);
-    for (const { slab } of this.#ahead.values()) slab.release();
-    this.#ahead.clear();
+    this.letGo();
     for (const slab of this.#slabs.splice(0)) slab.release();
     for (const resolve of this.#saved.splice(0)) resolve(null);
   }
