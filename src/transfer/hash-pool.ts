@@ -39,7 +39,7 @@ export interface HashJob {
   readonly isSaveable: boolean;
   /** Bytes that are about to be written, each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
   offer: (position: number, slab: Slab, start: number, length: number) => void;
-  /** Memory is scarce: what is not next is read back later. */
+  /** Lets go of what was offered and is not next yet: that is read back once it is in the file. */
   letGo: () => void;
   /** Bytes [0, frontier) are in the file. */
   advance: (frontier: number) => void;
@@ -177,15 +177,15 @@ class FollowingJob implements HashJob {
 
   offer(position: number, slab: Slab, start: number, length: number): void {
     const isNear = position >= this.handed && position - this.handed <= NEAR_BYTES;
-    const isKept = !this.#ahead.has(position) && this.#ahead.size < MOST_AHEAD;
-    if (this.#over || slab.offset === null || !isNear || !isKept) return;
+    if (this.#over || slab.offset === null || !isNear || this.#ahead.size === MOST_AHEAD) return;
     this.#ahead.set(position, { slab: slab.hold(), start, length });
     this.#handOver();
   }
 
   letGo(): void {
-    for (const { slab } of this.#ahead.values()) slab.release();
+    const offered = [...this.#ahead.values()];
     this.#ahead.clear();
+    for (const { slab } of offered) slab.release();
   }
 
   advance(frontier: number): void {
@@ -272,8 +272,7 @@ class FollowingJob implements HashJob {
   /** Has the thread read on where the file has bytes that nobody handed over. */
   #step(): void {
     if (this.#over || this.#isStepping || this.handed >= this.#frontier) return;
-    const isWorthIt = this.#isComplete || this.#ahead.size > 0;
-    if (!isWorthIt && this.#frontier - this.handed < LEAST_STEP_BYTES) return;
+    if (!this.#isComplete && this.#frontier - this.handed < LEAST_STEP_BYTES) return;
     while ((this.#written[this.#nextBlock]?.offset ?? Infinity) < this.handed) this.#nextBlock++;
     const block = this.#written[this.#nextBlock];
     const end = Math.min(this.#frontier, ...this.#ahead.keys());

@@ -174,6 +174,7 @@ export class Inlet implements BodySink {
       .place({
         ...bytes,
         onDifference: this.options.onDifference,
+        onFailure: (error) => this.#fail(error),
         isVoid: () => this.#failure !== null,
       })
       .catch((error: unknown) => this.#fail(error))

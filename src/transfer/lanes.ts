@@ -35,6 +35,8 @@ export class Lanes {
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
+  /** A lane has ended: the last one, or one with a failure. */
+  #ended: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   /** Lanes with a request under way. */
   #busy = 0;
   #slowSinceMs = performance.now();
@@ -46,10 +48,13 @@ export class Lanes {
 
   /** Resolves once nothing is missing; rejects with the failure that ends the transfer, when all lanes are still. */
   async run(): Promise<void> {
-    this.#start(await this.options.slots.take(this.options.signal));
+    const slot = await this.options.slots.take(this.options.signal);
     const look = setInterval(() => this.#look(), LOOK_MS);
     try {
-      while (this.#running.size > 0) await Promise.race(this.#running);
+      await new Promise<void>((resolve, reject) => {
+        this.#ended = { resolve, reject };
+        this.#start(slot);
+      });
     } catch (error) {
       this.#stop.abort();
       throw this.options.signal.aborted ? cancelledError(this.options.signal) : error;
@@ -64,6 +69,10 @@ export class Lanes {
       .finally(() => slot.release())
       .finally(() => this.#running.delete(lane));
     this.#running.add(lane);
+    lane.then(
+      () => this.#running.size === 0 && this.#ended?.resolve(),
+      (error: unknown) => this.#ended?.reject(error),
+    );
   }
 
   async #lane(): Promise<void> {

@@ -30,6 +30,8 @@ export interface Piece {
   position: number;
   /** Served bytes differ from those on disk at this offset: forgets what is wrong and returns, or throws. */
   onDifference: (at: number) => Promise<void>;
+  /** Called before anything else is begun: this piece was refused, and what follows of the same answer is void. */
+  onFailure: (error: unknown) => void;
   /** An earlier piece of the same answer was refused: nothing that follows is kept. */
   isVoid: () => boolean;
 }
@@ -77,17 +79,17 @@ export class PartWriter {
     });
   }
 
-  /** Should connections wait, because disk or digests do not keep up? Never for the one slab that each of them fills. */
+  /** Should connections wait, because disk or digests do not keep up? What they fill at the moment they may always fill. */
   get isBehind(): boolean {
     const most = LEAST_SLABS + SLABS_A_CONNECTION * this.connections;
-    return this.#slabs > (this.pool.isTight ? this.connections : most);
+    return this.#slabs >= most || (this.pool.isTight && this.#slabs > this.connections);
   }
 
   /** Calls once, as soon as it is worth looking again. */
   whenRoom(callback: () => void): void {
     this.#waiting.add(callback);
     this.pool.whenFreed(() => this.#tellRoom());
-    this.hooks.hash().letGo();
+    queueMicrotask(() => this.#makeRoom());
   }
 
   /** Takes the piece's hold on its slab over. Resolves when the bytes are in the file. */
@@ -129,12 +131,16 @@ export class PartWriter {
       this.#isComparing = isKnown;
       this.#working++;
       this.#place(piece)
-        .then(resolve, reject)
+        .then(resolve, (error: unknown) => {
+          piece.onFailure(error);
+          reject(error as Error);
+        })
         .finally(() => {
           this.#isComparing = false;
           this.#working--;
           piece.slab.release();
           this.#work();
+          this.#makeRoom();
         });
     }
   }
@@ -231,6 +237,12 @@ export class PartWriter {
     if (performance.now() - this.#checkedAtMs < CHECK_MS) return;
     await this.hooks.assertOurs();
     this.#checkedAtMs = performance.now();
+  }
+
+  /** Nothing is on its way to the disk: what the digests keep for later would wait for bytes that wait for room. */
+  #makeRoom(): void {
+    if (this.#working === 0 && this.#waiting.size > 0) this.hooks.hash().letGo();
+    this.#tellRoom();
   }
 
   #throwFailure(): void {

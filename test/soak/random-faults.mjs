@@ -188,6 +188,9 @@ async function attemptOnce({ index, source, slots, directory, file, stopsAfterMs
       breach('WRONG FILE', index, { bytes: bytes.length, level: result.checksum.level });
       return null;
     }
+    for (const { algorithm, value } of result.digests)
+      if (value !== digestOf(algorithm, bytes))
+        breach(`a wrong ${algorithm} of a right file`, index);
     tally.verified++;
     tally.bytes += result.bytesFetched;
     if (result.resumedFrom > 0) tally.resumed++;
@@ -203,6 +206,8 @@ async function attemptOnce({ index, source, slots, directory, file, stopsAfterMs
 function judge(error, index) {
   const code = isServiceError(error) ? error.code : 'none';
   tally.errors[code] = (tally.errors[code] ?? 0) + 1;
+  // nothing is wrong with the disk here
+  if (/^Stor/.test(code)) breach(`${code}: ${error.message}`, index);
   if (!(code in ERROR_CODES) || code === 'Internal')
     breach('an error without a name', index, { error: error?.stack ?? String(error) });
   if (/canary/.test(`${error?.stack} ${JSON.stringify(error)}`))

@@ -261,12 +261,11 @@ class Downloads {
     const checksum = this.#listedFor(wanted, name, result) ?? result.checksum;
     const { bytes, digests } = result;
     const path = join(out, name);
-    await publishFile(out, result, name, { replace: overwrite }, this.#pool).catch(
-      (error: unknown) => {
-        if (!isServiceError(error) || error.code !== 'Conflict') throw error;
-        throw new ServiceError('Conflict', `${path} is there, with other content`);
-      },
-    );
+    const options = { replace: overwrite };
+    await publishFile(out, result, name, options, this.#pool).catch((error: unknown) => {
+      if (!isServiceError(error) || error.code !== 'Conflict') throw error;
+      throw new ServiceError('Conflict', `${path} is there, with other content`);
+    });
     if (wanted.checksums.length > 0 || this.plan.files.length === 1)
       await this.#discard(wanted.key);
     else

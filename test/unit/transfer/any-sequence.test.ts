@@ -37,10 +37,23 @@ const { blake3 } = createRequire(import.meta.url)('@napi-rs/blake-hash') as {
 
 type Knowledge = 'md5' | 'blake3' | 'both' | 'length' | 'nothing';
 
+function digestOf(algorithm: Checksum['algorithm'], bytes: Buffer): Checksum {
+  const value =
+    algorithm === 'blake3'
+      ? blake3(bytes).toString('hex')
+      : createHash(algorithm).update(bytes).digest('hex');
+  return { algorithm, value };
+}
+
 function checksumsOf(file: Buffer, knows: Knowledge): Checksum[] {
-  const md5: Checksum = { algorithm: 'md5', value: createHash('md5').update(file).digest('hex') };
-  const blake: Checksum = { algorithm: 'blake3', value: blake3(file).toString('hex') };
-  return { md5: [md5], blake3: [blake], both: [md5, blake], length: [], nothing: [] }[knows];
+  const known = {
+    md5: ['md5'],
+    blake3: ['blake3'],
+    both: ['md5', 'blake3'],
+    length: [],
+    nothing: [],
+  };
+  return (known[knows] as Checksum['algorithm'][]).map((algorithm) => digestOf(algorithm, file));
 }
 
 const rarely = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { freq: 6, nil: undefined });
@@ -107,6 +120,9 @@ async function attempt(
     const result = await Promise.race([transfer, hang]);
     const bytes = await readFile(result.path);
     expect(bytes.equals(world.file), 'what is verified is exact').toBe(true);
+    expect(result.digests).toEqual(
+      result.digests.map(({ algorithm }) => digestOf(algorithm, bytes)),
+    );
     return null;
   } catch (error) {
     if (!isServiceError(error)) throw error;

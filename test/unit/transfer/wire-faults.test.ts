@@ -1,4 +1,5 @@
 /** Faults of the wire (F001–F023): what a server does to a body must never reach the verified file. */
+import { createHash } from 'node:crypto';
 import dns from 'node:dns';
 import { readFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
@@ -304,6 +305,39 @@ describe('F011 changed content of the same size, with nothing to tell by', () =>
   });
 });
 
+describe('F011 another object after a cut, with no digest to notice it by', () => {
+  const scenes = [1, 4].flatMap((connections) =>
+    [30_000, 200_000, 450_000].flatMap((cutAt) =>
+      [1000, 20_000, 300_000].map((sliceBytes) => ({ connections, cutAt, sliceBytes })),
+    ),
+  );
+  it.each(scenes)(
+    'is seen by the overlap, and not a byte of it stays: %j',
+    async ({ connections, cutAt, sliceBytes }) => {
+      let lies = 2;
+      let served = 0;
+      const kit = await serve(
+        (request) => {
+          if (request.index === 0) {
+            const answer = honest(request, file);
+            const body = answer.body.subarray(0, cutAt);
+            served = body.length;
+            return { ...answer, body, then: 'end' };
+          }
+          const isOverlapping = request.from > 0 && request.from < served && lies-- > 0;
+          return { ...honest(request, isOverlapping ? other : file), sliceBytes };
+        },
+        { connections },
+      );
+      const result = await kit.fetch(kit.source(file, { checksums: [] }));
+      expect((await kit.content(result)).equals(file)).toBe(true);
+      expect(result.digests).toEqual([
+        { algorithm: 'sha256', value: createHash('sha256').update(file).digest('hex') },
+      ]);
+    },
+  );
+});
+
 describe('F012 a page instead of the product', () => {
   it.each([
     ['HTML', 'text/html', page],
@@ -374,6 +408,15 @@ describe('F017 a server that stops in the middle', () => {
   it('of accepting: after the connection', async () => {
     const kit = await serve((request) =>
       request.index === 0 ? { silent: true } : honest(request, file),
+    );
+    await fetchExactly(kit);
+    expect(kit.notes[0]).toMatchObject({ reason: expect.stringContaining('did not answer') });
+  });
+  it('of the head: it never ends', async () => {
+    const kit = await serve((request) =>
+      request.index === 0
+        ? { head: 'HTTP/1.1 200 OK\r\nx-slow: '.padEnd(1000, 'y'), headSliceBytes: 1, everyMs: 10 }
+        : honest(request, file),
     );
     await fetchExactly(kit);
     expect(kit.notes[0]).toMatchObject({ reason: expect.stringContaining('did not answer') });

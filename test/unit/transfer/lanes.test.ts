@@ -1,0 +1,85 @@
+/** Several connections for one file: what one of them meets must not hang, end or spoil what the others bring. */
+import { createHash } from 'node:crypto';
+import { expect, it } from 'vitest';
+import { createConnectionSlots } from '../../../src/transfer/slots.js';
+import { honest } from '../../support/lying-server.js';
+import { bytesOf, useKits } from '../../support/transfer-kit.js';
+
+const MIB = 1024 * 1024;
+const serve = useKits();
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+it('a failure of a connection that was opened later ends the transfer, and nothing but the transfer', async () => {
+  const file = bytesOf(2 * MIB);
+  const kit = await serve(
+    (request) => {
+      if (request.index > 0) return { status: 404, headers: { 'content-length': '0' }, body: '' };
+      return { ...honest(request, file, { etag: '"one"' }), sliceBytes: 4096, everyMs: 10 };
+    },
+    { connections: 4 },
+  );
+  const unhandled: unknown[] = [];
+  const onUnhandled = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', onUnhandled);
+  try {
+    const source = kit.source(file);
+    await expect(kit.fetch(source)).rejects.toMatchObject({ code: 'SourceGone' });
+    await sleep(20);
+  } finally {
+    process.off('unhandledRejection', onUnhandled);
+  }
+  expect(unhandled).toEqual([]);
+});
+
+it('a connection that lags behind all others is read on, however much of what follows is in memory', async () => {
+  const file = Buffer.concat(Array.from({ length: 32 }, (_, i) => bytesOf(MIB, i + 1)));
+  const kit = await serve(
+    (request) => {
+      const answer = honest(request, file, { etag: '"one"' });
+      return request.index > 0 ? answer : { ...answer, sliceBytes: 7.5 * MIB, everyMs: 1_200 };
+    },
+    { connections: 4 },
+  );
+  const result = await kit.fetch(kit.source(file), {
+    limits: { blockBytes: 8 * MIB, idleMs: 10_000, headersMs: 10_000 },
+  });
+  expect(sha256(await kit.content(result))).toBe(sha256(file));
+  expect(kit.server.requests.length).toBeGreaterThan(4);
+});
+
+it('more transfers at once than there is memory for all go on', async () => {
+  const file = bytesOf(400_000);
+  const kit = await serve((request) => {
+    const answer = honest(request, file, { etag: '"one"' });
+    return { ...answer, sliceBytes: 40_000, everyMs: 30 };
+  });
+  const results = await Promise.all(
+    Array.from({ length: 36 }, (_, i) =>
+      kit.fetch(kit.source(file, { key: `test/${i}` }), {
+        directory: `${kit.directory}-${i}`,
+        slots: createConnectionSlots(1),
+        limits: { blockBytes: 16 * MIB, idleMs: 5_000 },
+      }),
+    ),
+  );
+  expect(results.map(({ bytes }) => bytes)).toEqual(results.map(() => file.length));
+});
+
+it('bytes of a refused answer are not among those of the digest', async () => {
+  const file = bytesOf(3 * MIB);
+  const wrong = bytesOf(3 * MIB, 7);
+  const kit = await serve((request) => {
+    if (request.index === 0) {
+      const answer = honest(request, file);
+      return { ...answer, body: file.subarray(0, 500_000), then: 'end' };
+    }
+    if (request.index === 1) return honest(request, wrong);
+    return honest(request, file);
+  });
+  const result = await kit.fetch(kit.source(file, { checksums: [] }), {
+    limits: { blockBytes: 16 * MIB },
+  });
+  expect((await kit.content(result)).equals(file)).toBe(true);
+  expect(result.digests).toEqual([{ algorithm: 'sha256', value: sha256(file) }]);
+});
