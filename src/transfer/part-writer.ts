@@ -136,7 +136,7 @@ export class PartWriter {
       this.#place(piece)
         .then(resolve, (error: unknown) => {
           piece.onFailure(error);
-          reject(error as Error);
+          reject(error);
         })
         .finally(() => {
           this.#isComparing = false;
