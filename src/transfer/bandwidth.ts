@@ -20,7 +20,7 @@ export interface Bandwidth {
 export const LONGEST_STEP_MS = 250;
 
 /** What an idle line may save up, so that timers that fire late cost no throughput. */
-const BURST_MS = 100;
+export const BURST_MS = 100;
 /** Shorter holds are not worth a timer: they add up until they are. */
 const LEAST_HOLD_MS = 5;
 

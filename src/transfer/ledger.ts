@@ -51,8 +51,10 @@ export class Ledger {
 
   /** The server gives more than was asked for: up to where somebody else's bytes begin. */
   extend(claim: Claim, end: number): void {
-    const limit = Math.min(this.written.nextStart(claim.end), this.#claimed.nextStart(claim.end));
-    const to = Math.min(end, limit);
+    const limits = [this.written, this.#claimed].map((taken) =>
+      taken.endAt(claim.end) > claim.end ? claim.end : taken.nextStart(claim.end),
+    );
+    const to = Math.min(end, ...limits);
     if (to <= claim.end) return;
     this.#claimed.add(claim.proof, to);
     claim.end = to;

@@ -256,12 +256,12 @@ class Downloads {
   // ---- the final name
 
   async #publish(wanted: Wanted, result: TransferResult): Promise<Held> {
-    const { out, overwrite } = this.settings;
+    const { out, overwrite, signal } = this.settings;
     const name = wanted.isNameSettled ? wanted.name : result.fileName;
     const checksum = this.#listedFor(wanted, name, result) ?? result.checksum;
     const { bytes, digests } = result;
     const path = join(out, name);
-    const options = { replace: overwrite };
+    const options = { replace: overwrite, signal };
     await publishFile(out, result, name, options, this.#pool).catch((error: unknown) => {
       if (!isServiceError(error) || error.code !== 'Conflict') throw error;
       throw new ServiceError('Conflict', `${path} is there, with other content`);
