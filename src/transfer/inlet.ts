@@ -2,6 +2,7 @@
  * Where the body of one answer lands: reads fill slabs, full slabs go to the writer, and reading is held while disk,
  * digests or a bandwidth limit do not keep up.
  */
+import { LONGEST_STEP_MS } from './bandwidth.js';
 import { retry } from './errors.js';
 import type { BodySink } from './http/exchange.js';
 import type { PartWriter } from './part-writer.js';
@@ -117,15 +118,25 @@ export class Inlet implements BodySink {
     this.#waitOnce();
   }
 
+  /** Never drains before it returns: whoever holds reading has to know first that it does. */
   #waitOnce(): void {
     const waitMs = this.#bookedUntilMs - performance.now();
-    if (waitMs > 0) setTimeout(() => this.#drain(), waitMs);
-    else this.writer.whenRoom(() => this.#drain());
+    if (waitMs <= 0 && this.writer.isBehind) this.writer.whenRoom(() => this.#drain());
+    else setTimeout(() => this.#askAgain(), Math.max(0, Math.min(waitMs, LONGEST_STEP_MS)));
+  }
+
+  /** A limit that was lifted or changed meanwhile is followed at once. */
+  #askAgain(): void {
+    if (this.#isOver) return;
+    const holdMs = this.options.bandwidth?.take(0) ?? 0;
+    this.#bookedUntilMs = performance.now() + holdMs;
+    if (holdMs > 0) this.#waitOnce();
+    else this.#drain();
   }
 
   #drain(): void {
     if (this.#isOver) return;
-    if (this.writer.isBehind || this.#bookedUntilMs > performance.now()) return this.#waitOnce();
+    if (this.writer.isBehind) return this.#waitOnce();
     this.#setHeld(false);
     this.onDrain();
   }
