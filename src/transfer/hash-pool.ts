@@ -25,7 +25,7 @@ export interface Following {
   algorithms: ChecksumAlgorithm[];
   /** What an earlier process wrote, by offset. */
   written?: readonly Block[];
-  /** Go on from here. */
+  /** Go on from here, where it holds the state of every algorithm. */
   checkpoint?: Checkpoint | null;
   /** Use hashes whose state can be saved; they are a little slower. */
   saveable?: boolean;
@@ -163,7 +163,9 @@ class FollowingJob implements HashJob {
   /** Called whenever something changed: a step ended, digests came, the job failed. */
   #changed: () => void = () => undefined;
 
-  constructor(lane: Lane, { fd, algorithms, written, checkpoint, saveable }: Following) {
+  constructor(lane: Lane, { fd, algorithms, written, checkpoint: saved, saveable }: Following) {
+    const isComplete = algorithms.every((name) => saved?.states[name] !== undefined);
+    const checkpoint = isComplete && canSave(algorithms) ? saved : null;
     this.#lane = lane;
     this.handed = checkpoint?.upTo ?? 0;
     this.isSaveable = checkpoint != null || (saveable === true && canSave(algorithms));

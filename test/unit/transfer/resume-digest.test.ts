@@ -1,0 +1,195 @@
+/** Digests that follow a file: from memory and from disk, in any order, saved half-way and gone on with. */
+import { createHash } from 'node:crypto';
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { ChecksumAlgorithm } from '../../../src/jobs/product.js';
+import { createHashPool, type HashJob, type HashPool } from '../../../src/transfer/hash-pool.js';
+import type { Slab } from '../../../src/transfer/slabs.js';
+import { bytesOf } from '../../support/transfer-kit.js';
+
+const PIECE = 256 * 1024;
+const content = bytesOf(12 * PIECE + 1234);
+const never = new AbortController().signal;
+const hex = (algorithm: string, bytes: Buffer) => createHash(algorithm).update(bytes).digest('hex');
+
+let pool: HashPool;
+let directory: string;
+let file: FileHandle;
+let released: number;
+
+beforeEach(async () => {
+  pool = createHashPool(1);
+  directory = await mkdtemp(join(tmpdir(), 'nimbus-digest-'));
+  file = await open(join(directory, 'part'), 'w+');
+  released = 0;
+});
+
+afterEach(async () => {
+  await pool.close();
+  await file.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+const follow = (algorithms: ChecksumAlgorithm[], more = {}) =>
+  pool.follow({ fd: file.fd, algorithms, ...more });
+
+const write = (start: number, end: number) =>
+  file.write(content, start, end - start, start).then(() => undefined);
+
+/** The piece at `start` in a slab whose first holder lets go at once, as the writer does when it is written. */
+function offer(job: HashJob, start: number, bytes = content): void {
+  const slab: Slab = pool.slabs.take(() => released++);
+  const length = bytes.copy(slab.memory, 100, start, Math.min(start + PIECE, bytes.length));
+  job.offer(start, slab, 100, length);
+  slab.release();
+}
+
+const pieces = Array.from({ length: 13 }, (_, i) => i * PIECE);
+
+it('pieces in order need no read: the file may hold nothing', async () => {
+  const job = follow(['sha256', 'md5']);
+  for (const start of pieces) offer(job, start);
+  job.advance(content.length);
+  expect(await job.digests(content.length, never)).toEqual([
+    { algorithm: 'sha256', value: hex('sha256', content) },
+    { algorithm: 'md5', value: hex('md5', content) },
+  ]);
+  expect(released).toBe(pieces.length);
+});
+
+it.each([
+  ['backwards', [...pieces].reverse()],
+  ['all but the first', pieces.slice(1)],
+  ['the first and the last', [pieces[0]!, pieces[12]!]],
+  [
+    'every other one, then the rest',
+    [...pieces.filter((_, i) => i % 2), ...pieces.filter((_, i) => i % 2 === 0)],
+  ],
+  ['some of them long ago', [pieces[3]!, ...pieces.slice(0, 2), ...pieces.slice(5)]],
+])(
+  'pieces out of order (%s): the rest is read, and every slab comes back once',
+  async (_, order) => {
+    const job = follow(['sha256']);
+    for (const start of order) offer(job, start);
+    await write(0, content.length);
+    job.advance(content.length);
+    const [found] = await job.digests(content.length, never);
+    expect(found?.value).toBe(hex('sha256', content));
+    expect(released).toBe(order.length);
+  },
+);
+
+it('what is let go of is read from the file instead', async () => {
+  const job = follow(['sha256']);
+  const wrong = bytesOf(content.length, 9);
+  for (const start of [3, 4, 7].map((i) => i * PIECE)) offer(job, start, wrong);
+  job.letGo();
+  expect(released).toBe(3);
+  await write(0, content.length);
+  job.advance(content.length);
+  expect((await job.digests(content.length, never))[0]?.value).toBe(hex('sha256', content));
+  expect(released).toBe(3);
+});
+
+it('a job that is cancelled gives every slab back, once', async () => {
+  const job = follow(['sha256']);
+  for (const start of [0, 1, 2, 5, 6].map((i) => i * PIECE)) offer(job, start);
+  await job.cancel();
+  await job.cancel();
+  expect(released).toBe(5);
+  offer(job, 3 * PIECE);
+  expect(released).toBe(6);
+});
+
+it('an abort ends the wait for what never comes', async () => {
+  const job = follow(['sha256']);
+  const abort = new AbortController();
+  const digests = job.digests(content.length, abort.signal);
+  abort.abort();
+  await expect(digests).rejects.toMatchObject({ code: 'Cancelled' });
+  await job.cancel();
+});
+
+it('a thread that ends fails its jobs, and gives their slabs back', async () => {
+  const job = follow(['sha256']);
+  offer(job, 5 * PIECE);
+  const digests = job.digests(content.length, never);
+  const failed = expect(digests).rejects.toMatchObject({ code: 'Interrupted' });
+  await pool.close();
+  await failed;
+  expect(released).toBe(1);
+  expect(await job.checkpoint()).toBeNull();
+  await job.cancel();
+});
+
+it('a saved state goes on in another thread without the bytes before it', async () => {
+  const cut = 7 * PIECE;
+  const first = follow(['md5'], { saveable: true });
+  await write(0, cut);
+  first.advance(cut);
+  await expect.poll(() => first.handed).toBeGreaterThan(0);
+  const saved = (await first.checkpoint())!;
+  await first.cancel();
+  expect(saved.upTo).toBe(first.handed);
+  const other = createHashPool(1);
+  try {
+    // Whoever read the prefix again would find other bytes there.
+    await file.write(Buffer.alloc(saved.upTo, 0xee), 0, saved.upTo, 0);
+    await write(saved.upTo, content.length);
+    const checkpoint = JSON.parse(JSON.stringify(saved)) as typeof saved;
+    const second = other.follow({ fd: file.fd, algorithms: ['md5'], checkpoint });
+    expect(second.handed).toBe(saved.upTo);
+    second.advance(content.length);
+    expect((await second.digests(content.length, never))[0]?.value).toBe(hex('md5', content));
+  } finally {
+    await other.close();
+  }
+});
+
+it('a job goes on behind its own checkpoint', async () => {
+  const job = follow(['md5'], { saveable: true });
+  for (const start of pieces.slice(0, 5)) offer(job, start);
+  expect(await job.checkpoint()).toMatchObject({ upTo: 5 * PIECE });
+  for (const start of pieces.slice(5)) offer(job, start);
+  expect(await job.checkpoint()).toMatchObject({ upTo: content.length });
+  expect((await job.digests(content.length, never))[0]?.value).toBe(hex('md5', content));
+});
+
+it('what cannot be saved is not', async () => {
+  const job = follow(['md5', 'sha256'], { saveable: true });
+  offer(job, 0);
+  expect(job.isSaveable).toBe(false);
+  expect(await job.checkpoint()).toBeNull();
+  await job.cancel();
+});
+
+it('a state that lacks one of the digests is not gone on from', async () => {
+  const saving = follow(['md5'], { saveable: true });
+  for (const start of pieces.slice(0, 5)) offer(saving, start);
+  const checkpoint = await saving.checkpoint();
+  await saving.cancel();
+  await write(0, content.length);
+  const job = follow(['sha256', 'md5'], { checkpoint });
+  job.advance(content.length);
+  expect(await job.digests(content.length, never)).toEqual([
+    { algorithm: 'sha256', value: hex('sha256', content) },
+    { algorithm: 'md5', value: hex('md5', content) },
+  ]);
+});
+
+it('blocks of an earlier process are checked on the way, and the first damaged one is named', async () => {
+  const written = pieces.map((offset) => {
+    const bytes = content.subarray(offset, offset + PIECE);
+    return { offset, length: bytes.length, crc32: crc32(bytes) };
+  });
+  await write(0, content.length);
+  for (const damaged of [4, 9])
+    await file.write(Buffer.from([0, 1, 2]), 0, 3, damaged * PIECE + 77);
+  const job = follow(['sha256'], { written });
+  job.advance(content.length);
+  await job.digests(content.length, never);
+  expect(job.damagedFrom).toBe(4 * PIECE);
+});
