@@ -42,6 +42,11 @@ export class Concurrency {
     readonly blockBytes: number,
   ) {}
 
+  /** Bytes a second over all connections, lately. */
+  get rate(): number {
+    return this.#rate;
+  }
+
   /** Does the link, and not our disk, digests or processor, keep this transfer below so many bytes a second? */
   isLinkSlowerThan(rate: number): boolean {
     return this.#isLinkSlow && this.#rate < rate;

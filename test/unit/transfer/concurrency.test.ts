@@ -21,7 +21,10 @@ function run(
   let active = concurrency.wanted;
   for (let nowMs = fromMs; nowMs < fromMs + ms; nowMs += 50) {
     concurrency.received((rate(active) * 50) / 1000, nowMs);
-    concurrency.held(heldShare * 50 * active);
+    for (let one = 0; one < active; one++) {
+      concurrency.holds(1, nowMs - 50);
+      concurrency.holds(-1, nowMs - 50 + heldShare * 50);
+    }
     concurrency.observe(active, busy, nowMs);
     active = concurrency.wanted;
   }
