@@ -3,7 +3,7 @@
  * the server has closed meanwhile is replaced without a word.
  */
 import { Connection } from './connection.js';
-import type { HostRules } from './hosts.js';
+import { isKnown, type HostRules } from './hosts.js';
 import type { ProxyFor } from './proxy.js';
 
 const KEEP_MS = 10_000;
@@ -18,7 +18,7 @@ export class HttpClient {
 
   /** A connection on which nothing is under way. `fresh` = not a kept one. */
   connect(url: URL, rules: HostRules, fresh: boolean): Connection {
-    const kept = this.#kept.get(url.origin) ?? [];
+    const kept = this.#kept.get(placeOf(url, rules)) ?? [];
     while (!fresh && kept.length > 0) {
       const { connection, timer } = kept.pop()!;
       clearTimeout(timer);
@@ -31,8 +31,8 @@ export class HttpClient {
 
   /** Takes a connection back whose answer came whole, with nothing behind it. */
   keep(connection: Connection): void {
-    const { origin } = connection.options.url;
-    const kept = this.#kept.get(origin) ?? [];
+    const place = placeOf(connection.options.url, connection.options.rules);
+    const kept = this.#kept.get(place) ?? [];
     if (this.#isClosed || connection.isDestroyed || kept.length >= MOST_KEPT)
       return connection.destroy();
     const drop = () => {
@@ -52,7 +52,7 @@ export class HttpClient {
       failed: drop,
     });
     kept.push({ connection, timer: setTimeout(drop, KEEP_MS).unref() });
-    this.#kept.set(origin, kept);
+    this.#kept.set(place, kept);
     connection.holdsProcess(false);
     connection.resume();
   }
@@ -65,4 +65,9 @@ export class HttpClient {
         connection.destroy();
       }
   }
+}
+
+/** A host that somebody named may have a private address; a connection to it is not for those who did not. */
+function placeOf(url: URL, rules: HostRules): string {
+  return `${url.origin} ${isKnown(url, rules)}`;
 }

@@ -97,10 +97,16 @@ export class Connection {
     const secure = { ...(net.isIP(bareHost(url)) === 0 && { servername: bareHost(url) }) };
     const protocols = { ALPNProtocols: ['http/1.1'] };
     if (proxy !== null && isSecure) {
-      openTunnel(connect, url, proxy).then(
+      this.#socket = net.connect(connect);
+      openTunnel(this.#socket, url, proxy).then(
         (tunnel) => {
           if (this.#isDestroyed) return void tunnel.destroy();
-          const socket = tls.connect({ socket: tunnel, ...secure, ...protocols });
+          const socket = tls.connect({
+            socket: tunnel,
+            host: bareHost(url),
+            ...secure,
+            ...protocols,
+          });
           socket.on('data', (chunk: Buffer) => {
             if (!this.#take(chunk)) socket.pause();
           });
@@ -123,7 +129,7 @@ export class Connection {
     socket.on('error', (error) => this.#fail(error));
     const ended = () => {
       this.#isDestroyed = this.#hasEnded = true;
-      if (this.#kept === null) this.#user?.ended();
+      if (!this.#isPaused) this.#user?.ended();
     };
     socket.on('end', ended);
     socket.on('close', ended);

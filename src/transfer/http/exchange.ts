@@ -343,6 +343,7 @@ export class Exchange implements ConnectionUser {
 
   #limit(timeoutMs: number, what: string): void {
     clearTimeout(this.#timer);
+    if (this.#phase === 'over') return;
     this.#timer = setTimeout(() => {
       this.failed(
         retry('SourceUnavailable', `${this.#options.url.host} ${what} for ${timeoutMs} ms`),

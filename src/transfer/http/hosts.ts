@@ -62,7 +62,8 @@ export function isTrusted(url: URL, rules: HostRules): boolean {
   return isListed(url, rules.trustedHosts);
 }
 
-function isKnown(url: URL, rules: HostRules): boolean {
+/** Did the provider or the operator name it? */
+export function isKnown(url: URL, rules: HostRules): boolean {
   return isTrusted(url, rules) || isListed(url, rules.plainHttpHosts);
 }
 

@@ -2,7 +2,7 @@
  * Proxies, as the environment's usual variables name them: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in
  * either case (the upper-case HTTP_PROXY is left alone inside CGI, as everybody does). @see RFC 9110 §9.3.6 for CONNECT
  */
-import net from 'node:net';
+import type net from 'node:net';
 import { retry } from '../errors.js';
 
 /** Which proxy to go through for an address; null = none. */
@@ -41,6 +41,8 @@ function toProxy(address: string): URL | null {
 /** `*`, a host, a host and port, or a domain with everything below it. */
 function matches(url: URL, entry: string): boolean {
   if (entry === '*') return true;
+  // An IPv6 address, which is no host with a port.
+  if (/:.*:/.test(entry) && !entry.startsWith('[')) return url.hostname === `[${entry}]`;
   const [, name = '', port] = /^\*?\.?(.*?)(?::(\d+))?$/.exec(entry) ?? [];
   const ownPort = url.port || (url.protocol === 'https:' ? '443' : '80');
   if (port !== undefined && port !== ownPort) return false;
@@ -54,11 +56,10 @@ export function proxyFields(proxy: URL): Record<string, string> {
   return { 'proxy-authorization': `Basic ${Buffer.from(user).toString('base64')}` };
 }
 
-/** A connection through the proxy to the host of `url`, on which nothing has been said yet. */
-export function openTunnel(connect: net.NetConnectOpts, url: URL, proxy: URL): Promise<net.Socket> {
+/** A connection through the proxy to the host of `url`, on which nothing has been said yet; made over `socket`. */
+export function openTunnel(socket: net.Socket, url: URL, proxy: URL): Promise<net.Socket> {
   const host = `${url.hostname}:${url.port || 443}`;
   return new Promise((resolve, reject) => {
-    const socket = net.connect(connect);
     let head = Buffer.alloc(0);
     const fail = (error: Error) => {
       socket.destroy();
