@@ -70,6 +70,26 @@ describe('F051 a flipped bit', () => {
   });
 });
 
+describe('F051 a bad copy is no fault of the disk', () => {
+  const scenes = [2, 5000, 300_000].flatMap((size) =>
+    [-size + 1, -1, 0, 1, 500].map((longer) => ({ size, longer })),
+  );
+  it.each(scenes)(
+    'of $size bytes and $longer more: the same call brings the right one',
+    async ({ size, longer }) => {
+      const right = file.subarray(0, size);
+      const wrong = bytesOf(size + longer, 5);
+      const kit = await serve((request) => {
+        if (request.index === 0) return honest(request, wrong);
+        return request.index === 1 ? { head: '', then: 'end' } : honest(request, right);
+      });
+      const result = await kit.fetch(kit.source(right, { expectedBytes: null }));
+      expect((await kit.content(result)).equals(right)).toBe(true);
+      expect(JSON.stringify(kit.notes)).not.toMatch(/gave back|file ends/);
+    },
+  );
+});
+
 describe('F052 two equal copies contradict the announced digest', () => {
   it('is disputed, and the bytes are kept aside', async () => {
     const kit = await serve((request) => honest(request, flipped));
