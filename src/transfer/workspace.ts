@@ -101,7 +101,8 @@ export class Workspace {
   async forget(start: number, end: number): Promise<void> {
     await this.writer.forget({ start, end });
     this.#hash.letGo();
-    if (this.#hash.handed > start) await this.followAnew(this.#hash.isSaveable);
+    // Also where the digests have not come so far: they were told of these bytes.
+    await this.followAnew(this.#hash.isSaveable);
     this.hasEnded = false;
   }
 
