@@ -41,6 +41,8 @@ export interface HashJob {
   offer: (position: number, slab: Slab, start: number, length: number) => void;
   /** Lets go of what was offered and is not next yet: that is read back once it is in the file. */
   letGo: () => void;
+  /** Bytes from `start` on, none of which was handed over yet, are no longer in the file. */
+  forget: (start: number) => void;
   /** Bytes [0, frontier) are in the file. */
   advance: (frontier: number) => void;
   /** Waits until everything up to `bytes` is in, then ends the job. */
@@ -188,6 +190,11 @@ class FollowingJob implements HashJob {
     const offered = [...this.#ahead.values()];
     this.#ahead.clear();
     for (const { slab } of offered) slab.release();
+  }
+
+  forget(start: number): void {
+    this.letGo();
+    this.#frontier = Math.min(this.#frontier, start);
   }
 
   advance(frontier: number): void {

@@ -117,7 +117,7 @@ export class PartWriter {
 
   /** Forgets bytes durably, before they may be overwritten. */
   async forget(span: Span): Promise<void> {
-    await this.#flushing?.catch(() => undefined);
+    while (this.#flushing) await this.#flushing.catch(() => undefined);
     this.ledger.forget(span.start, span.end);
     await this.journal.lose(span);
   }

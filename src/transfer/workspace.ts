@@ -100,9 +100,8 @@ export class Workspace {
   /** Forgets bytes [start, end), durably; what was hashed of them is hashed anew. */
   async forget(start: number, end: number): Promise<void> {
     await this.writer.forget({ start, end });
-    this.#hash.letGo();
-    // Also where the digests have not come so far: they were told of these bytes.
-    await this.followAnew(this.#hash.isSaveable);
+    this.#hash.forget(start);
+    if (this.#hash.handed > start) await this.followAnew(this.#hash.isSaveable);
     this.hasEnded = false;
   }
 

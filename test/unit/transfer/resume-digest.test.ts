@@ -94,6 +94,18 @@ it('what is let go of is read from the file instead', async () => {
   expect(released).toBe(3);
 });
 
+it('what was forgotten is not read: the file may be shorter now', async () => {
+  const job = follow(['sha256']);
+  await write(0, 3 * PIECE);
+  job.advance(3 * PIECE);
+  offer(job, 3 * PIECE, bytesOf(content.length, 9));
+  job.forget(100);
+  expect(released).toBe(1);
+  await file.truncate(200);
+  job.advance(200);
+  expect((await job.digests(200, never))[0]?.value).toBe(hex('sha256', content.subarray(0, 200)));
+});
+
 it('a job that is cancelled gives every slab back, once', async () => {
   const job = follow(['sha256']);
   for (const start of [0, 1, 2, 5, 6].map((i) => i * PIECE)) offer(job, start);
