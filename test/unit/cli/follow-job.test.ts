@@ -21,6 +21,8 @@ let state: string;
 let streams: ServerResponse[];
 let unauthorized: number;
 let onStream: () => void;
+/** Called once the stored events were asked for. */
+let onAsked: () => void;
 let client: ApiClient;
 let close: () => Promise<void>;
 
@@ -30,6 +32,7 @@ beforeEach(async () => {
   streams = [];
   unauthorized = 0;
   onStream = () => {};
+  onAsked = () => {};
   const server = createServer((request, response) => {
     if (request.headers['x-api-key'] !== 'secret-key') unauthorized += 1;
     const url = new URL(request.url ?? '/', 'http://localhost');
@@ -41,6 +44,7 @@ beforeEach(async () => {
     } else if (url.pathname.endsWith('/events')) {
       const after = Number(url.searchParams.get('after'));
       json(response, { items: stored.filter(({ number }) => number > after) });
+      response.once('finish', () => onAsked());
     } else json(response, wireJob());
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
@@ -85,8 +89,9 @@ async function follow(): Promise<{ told: Told[]; numbers: number[]; state: strin
 describe('followJob', () => {
   it('tells what was before, what comes, and progress between', async () => {
     stored = [event(1), event(2)];
+    const asked = new Promise<void>((done) => (onAsked = done));
     onStream = () =>
-      setTimeout(() => {
+      void asked.then(() => {
         const [stream] = streams as [ServerResponse];
         send(stream, {
           job_id: JOB,
@@ -99,7 +104,7 @@ describe('followJob', () => {
         send(stream, event(3));
         end(4);
         send(stream, stored[3]!);
-      }, 100);
+      });
     const { told, numbers, state: last } = await follow();
     expect(numbers).toEqual([1, 2, 3, 4]);
     expect(told[2]).toEqual({ kind: 'progress', data: { progress: 7 } });
