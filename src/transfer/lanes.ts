@@ -165,6 +165,7 @@ export class Lanes {
       this.#busy > 0 &&
       fetcher.servesRanges &&
       this.#running.size < concurrency.wanted &&
+      !work.writer.pool.isTight &&
       work.ledger.unclaimed(total) > 0
     ) {
       const slot = slots.takeExtra();
