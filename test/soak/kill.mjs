@@ -70,9 +70,11 @@ console.log(
     files,
     size,
     blockBytes,
-    lostPerKill: spread(lost),
+    lostPerKill: spread(lost.map(({ bytes }) => bytes)),
+    beyondOneBlock: lost.filter(({ bytes }) => bytes > blockBytes).length,
+    worst: lost.sort((a, b) => b.bytes - a.bytes).slice(0, 3),
     sentAgainPercent: Number(
-      ((100 * lost.reduce((sum, one) => sum + one, 0)) / (files * size)).toFixed(2),
+      ((100 * lost.reduce((sum, { bytes }) => sum + bytes, 0)) / (files * size)).toFixed(2),
     ),
     servedOverSizePerKill: spread(overServed),
     totalServed,
@@ -156,7 +158,7 @@ async function killFile() {
     if (before !== null && round > 0) {
       // what the killed process had read, less what the next one found durable
       const found = durableAtStart ?? 0;
-      lost.push(Math.max(0, before - found));
+      lost.push({ bytes: Math.max(0, before - found), connections, isPinned, isThrottled });
     }
     if (isStruck) {
       kills++;
