@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { syncFolder } from '../../artifacts/local/durable.js';
 import { parseLimit } from '../../transfer/bandwidth-table.js';
-import { proxyFromEnvironment, type ProxyFor } from '../../transfer/index.js';
 import { CommandError, EXIT, type ExitCode } from '../exit-codes.js';
 import { downloadAll, WORK_FOLDER } from '../get/downloads.js';
 import { exitCodeFor, toFileLine, totalLine, toTotalLine } from '../get/report.js';
@@ -15,6 +14,7 @@ import { planFiles, type WantedOptions } from '../get/wanted.js';
 import { makeDirectory } from '../local/make-directory.js';
 import { createPaint, wantsColour } from '../output/paint.js';
 import { plain } from '../output/text.js';
+import { readProxies } from '../proxies.js';
 import { aborted } from '../signals.js';
 import type { Terminal } from '../terminal.js';
 
@@ -61,7 +61,7 @@ export async function get(
       bytesPerSecond: readRate(options.limitRate),
       overwrite: options.overwrite === true,
       everyDigest: options.everyDigest === true,
-      proxyFor: readProxies(terminal),
+      proxyFor: readProxies(terminal.env),
       idleMs: options.timeout * 1000,
       tries: options.tries,
       signal: stop.signal,
@@ -100,18 +100,6 @@ function readRate(text = 'off'): number | null {
     return parseLimit(text);
   } catch (error) {
     throw new CommandError(`--limit-rate: ${plain((error as Error).message)}`, EXIT.usage);
-  }
-}
-
-function readProxies({ env }: Terminal): ProxyFor {
-  try {
-    return proxyFromEnvironment(env);
-  } catch (error) {
-    throw new CommandError(
-      `A proxy of the environment cannot be used: ${plain((error as Error).message)}`,
-      EXIT.config,
-      'Correct http_proxy, https_proxy or all_proxy',
-    );
   }
 }
 
