@@ -384,7 +384,7 @@ describe.skipIf(versitygwMissing !== null)(`a bucket under fire${skipped}`, () =
       await expectDone(LARGE);
       // One that was under way when its process died may have arrived without anybody's knowledge: it is there, and stays.
       const sent = sentParts();
-      expect(new Set(sent)).toEqual(new Set(PARTS));
+      for (const part of sent) expect(PARTS).toContain(part);
       expect(sent.length).toBeLessThanOrEqual(PARTS.length + 4 * kills);
     });
 
