@@ -136,7 +136,7 @@ async function compare(name, { of, goals }) {
   while (goals.openssl && opensslRates.length < rounds && stopped === null)
     opensslRates.push(opensslRate());
   const byPeer = groupBy(records, ({ peer }) => peer);
-  const reference = [...byPeer].find(([peer]) => /^curl .*then/.test(peer))?.[1] ?? [];
+  const reference = [...byPeer].find(([peer]) => /^curl\b.*, then/.test(peer))?.[1] ?? [];
   const rows = [...byPeer].map(([peer, runs]) => figuresOf(peer, runs, reference));
   print(name, rows);
   const own = rows.find(({ peer }) => peer === row);
