@@ -36,10 +36,6 @@ export class Spans {
     );
   }
 
-  clear(): void {
-    this.#spans = [];
-  }
-
   /** End of the span that starts at 0: bytes without a gap from the beginning. */
   get prefix(): number {
     return this.endAt(0);
@@ -67,11 +63,6 @@ export class Spans {
 
   get bytes(): number {
     return this.#spans.reduce((sum, { start, end }) => sum + end - start, 0);
-  }
-
-  /** End of the last span; 0 when empty. */
-  get end(): number {
-    return this.#spans.at(-1)?.end ?? 0;
   }
 
   toArray(): Span[] {
