@@ -12,7 +12,7 @@ import {
   type Framing,
   type Headers,
 } from './http/headers.js';
-import type { SourceFacts } from './journal.js';
+import type { SourceFacts } from './records.js';
 import { DEFAULT_RETRY_AFTER_MS, LONGEST_INNER_WAIT_MS, LONGEST_RETRY_AFTER_MS } from './limits.js';
 
 export interface Asked {

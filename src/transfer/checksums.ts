@@ -1,5 +1,5 @@
 /** Which of the announced digests can be used, and which one a result is known by. */
-import { checksumAlgorithms, type Checksum, type ChecksumAlgorithm } from '../jobs/product.js';
+import { checksumAlgorithms, type Checksum, type ChecksumAlgorithm } from '../jobs/checksum.js';
 
 const HEX_LENGTH: Record<ChecksumAlgorithm, number> = {
   md5: 32,

@@ -185,6 +185,7 @@ export class Fetcher {
     await work.learn({ ...reading.facts, total: served });
     const total = this.total(work);
     work.writer.fileBytes = total ?? 0;
+    work.writer.isExpendable = this.#isExpendable(work, total);
     this.#noteResumed(work);
     this.#saysHtml = /html/i.test(exchange.headers['content-type'] ?? '');
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
@@ -229,6 +230,12 @@ export class Fetcher {
     if (exchange.received === 0 && this.#silences < Math.log2(MOST_PATIENCE)) this.#silences++;
     work.ledger.doubt(Math.max(claim.proof, start + exchange.received));
     throw ending.cut;
+  }
+
+  /** What a digest will prove in the end, and an interruption may cost. */
+  #isExpendable(work: Workspace, total: number | null): boolean {
+    const { hasDigests, limits } = this.options;
+    return hasDigests && total !== null && total <= limits.blockBytes && !work.journal.isBegun;
   }
 
   /** Bytes written and journalled together: no more than a share of what an interruption may cost. */

@@ -4,6 +4,13 @@ import { constants } from 'node:fs';
 import fs from 'node:fs/promises';
 import { errnoOf, stored, toStoreError } from './errors.js';
 
+export interface FileFacts {
+  size: number;
+  ino: number;
+  nlink: number;
+  mtimeMs: number;
+}
+
 export interface FileHandleLike {
   readonly fd: number;
   write: (
@@ -20,7 +27,7 @@ export interface FileHandleLike {
   ) => Promise<{ bytesRead: number }>;
   datasync: () => Promise<void>;
   truncate: (length: number) => Promise<void>;
-  stat: () => Promise<{ size: number; ino: number; nlink: number }>;
+  stat: () => Promise<FileFacts>;
   close: () => Promise<void>;
 }
 
@@ -31,6 +38,8 @@ export interface Files {
   writeAll: (file: FileHandleLike, data: Uint8Array, position: number) => Promise<void>;
   /** The whole of a small file without following a link; null when there is none. */
   read: (path: string) => Promise<Buffer | null>;
+  /** What a path leads to, without following a link; null when that is nothing. */
+  look: (path: string) => Promise<FileFacts | null>;
   rename: (from: string, to: string) => Promise<void>;
   /** Harmless when there is none. */
   remove: (path: string) => Promise<void>;
@@ -57,6 +66,14 @@ export const nodeFiles: Files = {
   async read(path) {
     try {
       return await fs.readFile(path, { flag: constants.O_RDONLY | constants.O_NOFOLLOW });
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return null;
+      throw error;
+    }
+  },
+  async look(path) {
+    try {
+      return await fs.lstat(path);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return null;
       throw error;
@@ -99,5 +116,15 @@ export async function replaceFile(
       await files.remove(temporary).catch(() => undefined);
       if (errnoOf(error) !== 'ENOENT' || tries === 3) throw toStoreError(error);
     }
+  }
+}
+
+/** A step with a file that was just opened: it is closed should the step fail. */
+export async function closingOnFailure<T>(file: FileHandleLike, step: Promise<T>): Promise<T> {
+  try {
+    return await stored(step);
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    throw error;
   }
 }

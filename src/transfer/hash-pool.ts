@@ -10,7 +10,7 @@ import { ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { cancelledError, stored, toStoreError } from './errors.js';
 import { hashThread, type HashAnswer, type HashRequest } from './hash-thread.js';
-import type { Block, Checkpoint } from './journal.js';
+import type { Block, Checkpoint } from './records.js';
 import { SlabPool, type Slab } from './slabs.js';
 
 const STEP_BYTES = 4 * 1024 * 1024;
@@ -137,7 +137,9 @@ class Lane {
       this.#worker = null;
       for (const job of [...this.jobs.values()]) job.fail(error);
     };
-    worker.on('error', lost);
+    worker.on('error', (error) =>
+      lost(new ServiceError('StoreUnavailable', `The hash thread failed: ${error.message}`)),
+    );
     worker.on('exit', () => lost(new ServiceError('Interrupted', 'The hash thread has ended')));
     return worker;
   }

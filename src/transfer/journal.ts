@@ -6,55 +6,17 @@
  */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { z } from 'zod';
 import { stored } from './errors.js';
 import { replaceFile, type FileHandleLike, type Files } from './files.js';
+import {
+  isJournalRecord,
+  type Block,
+  type Checkpoint,
+  type JournalRecord,
+  type Mismatch,
+  type SourceFacts,
+} from './records.js';
 import { Spans, type Span } from './spans.js';
-
-const offsetSchema = z.number().int().nonnegative();
-const blockSchema = z.object({
-  offset: offsetSchema,
-  length: z.number().int().positive(),
-  crc32: offsetSchema,
-});
-/** Bytes [offset, offset + length) were written, and had this CRC-32. */
-export type Block = z.infer<typeof blockSchema>;
-
-const spanSchema = z.object({ start: offsetSchema, end: offsetSchema });
-
-const sourceFactsSchema = z.object({
-  /** Size of the whole, once a server has said it. */
-  total: offsetSchema.nullable(),
-  etag: z.string().nullable(),
-  lastModified: z.string().nullable(),
-  disposition: z.string().nullable(),
-});
-/** What the server said of the object that the bytes belong to. */
-export type SourceFacts = z.infer<typeof sourceFactsSchema>;
-
-const checkpointSchema = z.object({
-  upTo: offsetSchema,
-  /** By algorithm, as base64: the state of the hash over bytes [0, upTo). */
-  states: z.record(z.string(), z.string()),
-});
-/** Digests half-way, so that a later process need not read these bytes again. */
-export type Checkpoint = z.infer<typeof checkpointSchema>;
-
-const mismatchSchema = z.object({ bytes: z.number(), digests: z.record(z.string(), z.string()) });
-/** A full copy that contradicted the announced digests. */
-export type Mismatch = z.infer<typeof mismatchSchema>;
-
-const recordSchema = z.union([
-  z.object({ header: z.object({ version: z.literal(2), identity: z.string() }) }),
-  z.object({ source: sourceFactsSchema }),
-  z.object({ block: blockSchema }),
-  z.object({ flushed: z.array(spanSchema) }),
-  z.object({ hashed: checkpointSchema }),
-  /** Nothing in this span is believed any longer. */
-  z.object({ lost: spanSchema }),
-  z.object({ mismatch: mismatchSchema }),
-]);
-type JournalRecord = z.infer<typeof recordSchema>;
 
 export interface JournalState {
   identity: string | null;
@@ -85,18 +47,19 @@ export function readJournal(bytes: Buffer): JournalState {
   const state = emptyState();
   for (let at = 0; ;) {
     const newline = bytes.indexOf(10, at);
-    const record = newline < 0 ? null : parseLine(bytes.toString('utf8', at, newline));
-    if (!record) return state;
+    const record = newline < 0 ? null : bodyOf(bytes.toString('utf8', at, newline));
+    if (!isJournalRecord(record)) return state;
     apply(state, record);
     at = newline + 1;
   }
 }
 
-function parseLine(line: string): JournalRecord | null {
+/** What a whole line holds; null otherwise. */
+function bodyOf(line: string): unknown {
   const body = line.slice(9);
   if (line[8] !== ' ' || line.slice(0, 8) !== checksumOf(body)) return null;
   try {
-    return recordSchema.parse(JSON.parse(body));
+    return JSON.parse(body);
   } catch {
     return null;
   }
@@ -148,31 +111,40 @@ function compact(state: JournalState): string {
 export class Journal {
   #pending: string[] = [];
   #writing: Promise<void> | null = null;
+  #file: FileHandleLike | null = null;
+  #size = 0;
+  #isNamed = false;
 
   private constructor(
     readonly files: Files,
+    readonly directory: string,
     readonly state: JournalState,
-    private readonly file: FileHandleLike,
-    private size: number,
   ) {}
+
+  /** Is there one on disk? */
+  get isBegun(): boolean {
+    return this.#file !== null;
+  }
 
   /** What the journal of `directory` says; nothing when it speaks of another `identity`. */
   static async load(files: Files, directory: string, identity: string): Promise<JournalState> {
-    const state = readJournal((await stored(files.read(pathIn(directory)))) ?? Buffer.alloc(0));
-    return state.identity === identity ? state : { ...emptyState(), identity };
+    const content = await stored(files.read(pathIn(directory)));
+    const state = content && readJournal(content);
+    return state?.identity === identity ? state : { ...emptyState(), identity };
+  }
+
+  /** A journal that goes on from what is known, and is begun on disk when it has something to say. */
+  static of(files: Files, directory: string, state: JournalState): Journal {
+    return new Journal(files, directory, state);
   }
 
   /**
-   * Starts a journal with what is known, in a file of its own that replaces the old one: a torn tail is gone, and an
-   * earlier owner that still lives cannot append to it.
+   * Begins the journal on disk, in a file of its own that replaces an old one: a torn tail is gone, and an earlier owner
+   * that still lives cannot append to it. What was promised there is flushed before.
    */
-  static async start(files: Files, directory: string, state: JournalState): Promise<Journal> {
-    const content = Buffer.from(compact(state));
-    const file = await replaceFile(files, pathIn(directory), async (fresh) => {
-      await stored(files.writeAll(fresh, content, 0));
-      await stored(fresh.datasync());
-    });
-    return new Journal(files, state, file, content.length);
+  async begin(): Promise<void> {
+    while (this.#writing) await this.#writing;
+    if (!this.#file) await this.#write();
   }
 
   /** Resolves once the line is in the journal; lines that wait for each other travel together. */
@@ -180,10 +152,12 @@ export class Journal {
     await this.#append({ block });
   }
 
-  /** These bytes outlive a power cut. Flushed itself before it returns. */
+  /** These bytes outlive a power cut, and so does what says so: flushed itself before it returns. */
   async addFlushed(flushed: Span[]): Promise<void> {
     await this.#append({ flushed });
     await this.#sync();
+    if (!this.#isNamed) await stored(this.files.syncDirectory(this.directory));
+    this.#isNamed = true;
   }
 
   async addCheckpoint(hashed: Checkpoint): Promise<void> {
@@ -196,8 +170,10 @@ export class Journal {
     await this.#sync();
   }
 
+  /** Of no use without blocks: no journal is begun for it. */
   async setSource(source: SourceFacts): Promise<void> {
-    await this.#append({ source });
+    if (this.#file || this.#writing) await this.#append({ source });
+    else this.state.source = source;
   }
 
   async addMismatch(mismatch: Mismatch): Promise<void> {
@@ -207,23 +183,40 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.#writing?.catch(() => undefined);
-    await this.file.close();
+    await this.#file?.close();
   }
 
   async #sync(): Promise<void> {
-    await stored(this.file.datasync());
+    await stored(this.#file!.datasync());
   }
 
   async #append(record: JournalRecord): Promise<void> {
     this.#pending.push(formatLine(record));
     apply(this.state, record);
     while (this.#writing) await this.#writing;
-    if (this.#pending.length === 0) return;
-    const lines = Buffer.from(this.#pending.join(''));
+    if (this.#pending.length > 0) await this.#write();
+  }
+
+  /** Writes what is pending; into a journal that is only begun goes all that is known, which includes it. */
+  async #write(): Promise<void> {
+    const lines = Buffer.from(this.#file ? this.#pending.join('') : compact(this.state));
     this.#pending = [];
-    this.#writing = stored(this.files.writeAll(this.file, lines, this.size))
-      .then(() => void (this.size += lines.length))
-      .finally(() => (this.#writing = null));
+    this.#writing = (this.#file ? this.#extend(this.#file, lines) : this.#replace(lines)).finally(
+      () => (this.#writing = null),
+    );
     await this.#writing;
+  }
+
+  async #extend(file: FileHandleLike, lines: Buffer): Promise<void> {
+    await stored(this.files.writeAll(file, lines, this.#size));
+    this.#size += lines.length;
+  }
+
+  async #replace(content: Buffer): Promise<void> {
+    this.#file = await replaceFile(this.files, pathIn(this.directory), async (fresh) => {
+      await stored(this.files.writeAll(fresh, content, 0));
+      await stored(fresh.datasync());
+    });
+    this.#size = content.length;
   }
 }

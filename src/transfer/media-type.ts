@@ -29,7 +29,7 @@ const SIGNATURES: { at?: number; bytes: number[] | string; type: string }[] = [
   { at: 257, bytes: 'ustar', type: 'application/x-tar' },
 ];
 
-/** @param first the first bytes, 512 suffice. */
+/** @param first the first bytes; no more than 512 are looked at. */
 export function mediaTypeOf(first: Buffer): string {
   for (const { at = 0, bytes, type } of SIGNATURES) {
     const signature = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes);
@@ -37,7 +37,7 @@ export function mediaTypeOf(first: Buffer): string {
   }
   if (isOldTar(first)) return 'application/x-tar';
   const text = first
-    .toString('latin1')
+    .toString('latin1', 0, 512)
     .replace(/^\xef\xbb\xbf/, '')
     .trimStart();
   // XHTML begins as any XML does.

@@ -1,6 +1,6 @@
 /** Full copies that contradicted the announced digests, as the journal remembers them. */
 import type { Checksum } from '../jobs/product.js';
-import type { Mismatch } from './journal.js';
+import type { Mismatch } from './records.js';
 
 export function toMismatch(bytes: number, digests: readonly Checksum[]): Mismatch {
   return {

@@ -6,36 +6,25 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { ServiceError } from '../jobs/error-codes.js';
 import { stored } from './errors.js';
-import { replaceFile, type Files } from './files.js';
-
-const ownerSchema = z.object({
-  token: z.string(),
-  /** Name of the partial file in use. */
-  part: z.string().regex(/^part\.[0-9a-f]+$/),
-  /** An earlier owner of that file may still be alive. */
-  shared: z.boolean(),
-  released: z.boolean(),
-  host: z.string(),
-  boot: z.string(),
-  pid: z.number().int(),
-  started: z.string(),
-});
-type OwnerRecord = z.infer<typeof ownerSchema>;
+import { closingOnFailure, replaceFile, type FileFacts, type Files } from './files.js';
+import { isOwnerRecord, type OwnerRecord } from './records.js';
 
 export class Owner {
+  /** Of the record on disk, as we wrote it. */
+  #file: FileFacts | null = null;
+
   private constructor(
     readonly files: Files,
     readonly path: string,
     private record: OwnerRecord,
   ) {}
 
-  /** Takes the directory over from whoever has it. */
-  static async take(files: Files, directory: string): Promise<Owner> {
+  /** Takes the directory over from whoever has it. @param isNew nobody can have had it */
+  static async take(files: Files, directory: string, isNew = false): Promise<Owner> {
     const path = join(directory, 'owner');
-    const before = parseOwner(await stored(files.read(path)));
+    const before = isNew ? null : parseOwner(await stored(files.read(path)));
     const token = files.token();
     const owner = new Owner(files, path, {
       token,
@@ -69,20 +58,23 @@ export class Owner {
       throw new ServiceError('Interrupted', 'Another transfer of this asset has taken over');
   }
 
-  /** Gives the directory back; removes our partial file where somebody else goes on with a copy of it. */
-  async release(): Promise<void> {
-    const now = parseOwner(await stored(this.files.read(this.path)));
-    if (now?.token === this.record.token) {
+  /**
+   * Gives the directory back; removes our partial file where somebody else goes on with a copy of it.
+   * @param isDone there is no partial file any longer that an owner could speak of
+   */
+  async release(isDone = false): Promise<void> {
+    if (await this.#isOurs()) {
       this.record = { ...this.record, released: true };
-      await this.#write();
-    } else if (now && !now.shared && now.part !== this.record.part) {
-      await this.files.remove(join(this.path, '..', this.record.part));
+      return await (isDone ? stored(this.files.remove(this.path)) : this.#write());
     }
+    const now = parseOwner(await stored(this.files.read(this.path)));
+    if (now === null || (!now.shared && now.part !== this.record.part))
+      await this.files.remove(join(this.path, '..', this.record.part));
   }
 
   async #isOurs(): Promise<boolean> {
-    const now = parseOwner(await stored(this.files.read(this.path)));
-    return now?.token === this.record.token;
+    const there = await stored(this.files.look(this.path));
+    return there?.ino === this.#file?.ino && there?.mtimeMs === this.#file?.mtimeMs;
   }
 
   async #write(): Promise<void> {
@@ -90,6 +82,7 @@ export class Owner {
     const file = await replaceFile(this.files, this.path, (fresh) =>
       stored(this.files.writeAll(fresh, content, 0)),
     );
+    this.#file = await closingOnFailure(file, file.stat());
     await file.close();
   }
 }
@@ -97,19 +90,22 @@ export class Owner {
 /** A record that cannot be read belongs to nobody who wrote it whole: there is no partial file to go on with. */
 function parseOwner(content: Buffer | null): OwnerRecord | null {
   try {
-    return ownerSchema.parse(JSON.parse(content?.toString('utf8') ?? ''));
+    const record: unknown = JSON.parse(content?.toString('utf8') ?? '');
+    return isOwnerRecord(record) ? record : null;
   } catch {
     return null;
   }
 }
 
-function self(): Pick<OwnerRecord, 'host' | 'boot' | 'pid' | 'started'> {
-  return {
+let known: Pick<OwnerRecord, 'host' | 'boot' | 'pid' | 'started'> | null = null;
+
+function self() {
+  return (known ??= {
     host: hostname(),
     boot: processSpace(),
     pid: process.pid,
     started: startOf(process.pid),
-  };
+  });
 }
 
 /** Proven dead: its process number, in this very process space, is free or belongs to a younger process. */

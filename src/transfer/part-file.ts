@@ -4,11 +4,11 @@
  * file system allows it: that costs half the work, and leaves nothing behind that a flush would have to wait for.
  */
 import { constants } from 'node:fs';
-import { lstat, mkdir, stat } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import { errnoOf, PartialLost, stored, toStoreError } from './errors.js';
-import type { FileHandleLike, Files } from './files.js';
+import { closingOnFailure, type FileHandleLike, type Files } from './files.js';
 import type { Owner } from './owner.js';
 import { PAGE_BYTES } from './slabs.js';
 
@@ -24,6 +24,7 @@ export class PartFile {
     readonly path: string,
     /** Bytes it had when opened. */
     readonly size: number,
+    readonly inode: number,
   ) {
     this.#direct = direct;
     this.#length = size;
@@ -75,12 +76,14 @@ export class PartFile {
   }
 }
 
-/** Creates what is missing; refuses a directory that is a symlink. */
-export async function prepareDirectory(directory: string): Promise<void> {
-  await stored(mkdir(directory, { recursive: true }));
+/** Creates what is missing; refuses a directory that is a symlink. @returns whether it was made just now */
+export async function prepareDirectory(directory: string): Promise<boolean> {
+  const made = await stored(mkdir(directory, { recursive: true }));
+  if (made !== undefined) return true;
   const facts = await stored(lstat(directory));
   if (!facts.isDirectory())
     throw new ServiceError('StoreUnavailable', 'The directory of the partial file is a link');
+  return false;
 }
 
 /** Opens or creates the owner's partial file; where an earlier owner may live, a copy of it. */
@@ -89,42 +92,31 @@ export async function openPart(files: Files, directory: string, owner: Owner): P
   const path = join(directory, owner.part);
   const existing = await openIfThere(files, path);
   if (existing) {
-    const { size, nlink } = await closingOnFailure(existing, existing.stat());
-    if (nlink === 1) return await withDirect(files, existing, path, size);
+    const facts = await closingOnFailure(existing, existing.stat());
+    if (facts.nlink === 1) return await withDirect(files, existing, path, facts);
     await existing.close();
     await stored(files.remove(path));
   }
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const file = await stored(files.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
-  await closingOnFailure(file, files.syncDirectory(directory));
-  return await withDirect(files, file, path, 0);
+  return await withDirect(files, file, path, await closingOnFailure(file, file.stat()));
 }
 
 async function withDirect(
   files: Files,
   file: FileHandleLike,
   path: string,
-  size: number,
+  { ino, size }: { ino: number; size: number },
 ): Promise<PartFile> {
-  const { ino } = await closingOnFailure(file, file.stat());
   const { O_RDWR, O_NOFOLLOW, O_DIRECT } = constants;
   // Not every platform knows the flag, and not every file system honours it.
   const direct = O_DIRECT
     ? await files.open(path, O_RDWR | O_NOFOLLOW | O_DIRECT).catch(() => null)
     : null;
   const there = await direct?.stat().catch(() => null);
-  if (there?.ino === ino) return new PartFile(files, file, direct, path, size);
+  if (there?.ino === ino) return new PartFile(files, file, direct, path, size, ino);
   await direct?.close().catch(() => undefined);
-  return new PartFile(files, file, null, path, size);
-}
-
-async function closingOnFailure<T>(file: FileHandleLike, step: Promise<T>): Promise<T> {
-  try {
-    return await stored(step);
-  } catch (error) {
-    await file.close().catch(() => undefined);
-    throw error;
-  }
+  return new PartFile(files, file, null, path, size, ino);
 }
 
 /** For reading and writing, or null when there is none. Refuses a link. */
@@ -162,21 +154,14 @@ async function makeOwnCopy(files: Files, directory: string, owner: Owner): Promi
  * What others have left in a directory that was just taken over, to be removed when the work is done. Names are never used
  * twice, so that a later owner's files are not among them.
  */
-export async function findLeftovers(
-  files: Files,
-  directory: string,
-  owner: Owner,
-): Promise<string[]> {
-  const names = await stored(files.list(directory));
-  return names
-    .filter((name) => /^part\.|\.tmp$/.test(name) && (owner.shared || name !== owner.part))
-    .map((name) => join(directory, name));
+export function leftoversAmong(names: readonly string[], owner: Owner): string[] {
+  return names.filter(
+    (name) => /^part\.|\.tmp$/.test(name) && (owner.shared || name !== owner.part),
+  );
 }
 
 /** Throws PartialLost when the path no longer leads to the open file. */
 export async function assertStillThere(part: PartFile): Promise<void> {
-  const ours = await stored(part.file.stat());
-  const there = await stat(part.path).catch(() => null);
-  if (ours.nlink === 0 || there?.ino !== ours.ino)
+  if ((await stored(part.files.look(part.path)))?.ino !== part.inode)
     throw new PartialLost('The partial file was removed');
 }

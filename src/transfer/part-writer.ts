@@ -6,16 +6,21 @@
 import { crc32 } from 'node:zlib';
 import { stored } from './errors.js';
 import type { HashJob } from './hash-pool.js';
-import type { Checkpoint, Journal } from './journal.js';
+import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
 import type { PartFile } from './part-file.js';
+import type { Block, Checkpoint } from './records.js';
 import type { Slab, SlabPool } from './slabs.js';
-import type { Span } from './spans.js';
+import { Spans, type Span } from './spans.js';
 
 /** The second is at hand when the first is done. */
 const MOST_WRITES = 2;
 const FLUSH_BYTES = 64 * 1024 * 1024;
 const FLUSH_MS = 1_000;
+/** What lasts no longer than this need not be recorded, where it may be lost. */
+const BRIEF_MS = 200;
+/** What was not recorded when it was written is read back in pieces of this size. */
+const READ_BYTES = 64 * 1024;
 /** The directory is looked at this often; should it be somebody else's by then, they have a file of their own. */
 const CHECK_MS = 50;
 /** Slabs that one transfer may hold, and more for each connection. */
@@ -49,6 +54,8 @@ export class PartWriter {
   connections = 0;
   /** As long as the file will be; it is made so before its first byte, so that blocks may be written anywhere. */
   fileBytes = 0;
+  /** An interruption may cost the whole file: nothing of it is recorded before the first flush. */
+  isExpendable = false;
   readonly #queue: { piece: Piece; resolve: () => void; reject: (error: unknown) => void }[] = [];
   readonly #waiting = new Set<() => void>();
   #working = 0;
@@ -57,6 +64,8 @@ export class PartWriter {
   #slabs = 0;
   #failure: { error: unknown } | null = null;
   #unflushed = 0;
+  /** On disk, and not in the journal yet. */
+  readonly #unrecorded = new Spans();
   #flushing: Promise<void> | null = null;
   #flushTimer: NodeJS.Timeout | undefined;
   #checkedAtMs = 0;
@@ -100,6 +109,13 @@ export class PartWriter {
     });
   }
 
+  /** Forces what is in the file to the disk. The journal is not told: there is nothing left to go on from. */
+  async sync(): Promise<void> {
+    await this.settle();
+    this.#throwFailure();
+    await stored(this.part.file.datasync());
+  }
+
   /** Forces what is in the file to the disk, and then says so in the journal. */
   async flush(): Promise<void> {
     clearTimeout(this.#flushTimer);
@@ -119,6 +135,7 @@ export class PartWriter {
   async forget(span: Span): Promise<void> {
     while (this.#flushing) await this.#flushing.catch(() => undefined);
     this.ledger.forget(span.start, span.end);
+    this.#unrecorded.remove(span.start, span.end);
     await this.journal.lose(span);
   }
 
@@ -171,31 +188,55 @@ export class PartWriter {
   async #write(bytes: Buffer, position: number, memoryOffset: number | null): Promise<void> {
     await this.part.lengthen(this.fileBytes);
     const writing = this.part.write(bytes, position, memoryOffset);
-    const block = { offset: position, length: bytes.length, crc32: crc32(bytes) };
+    const end = position + bytes.length;
+    const checksum = this.isExpendable ? null : crc32(bytes);
     await writing;
-    this.ledger.written.add(position, position + bytes.length);
+    this.ledger.written.add(position, end);
     this.hooks.onWritten();
-    // The journal follows; nobody waits for a line, but whoever flushes hears of its failure.
-    this.journal.addBlock(block).catch((error: unknown) => void (this.#failure ??= { error }));
+    if (checksum === null) this.#unrecorded.add(position, end);
+    else this.#record({ offset: position, length: bytes.length, crc32: checksum });
     this.#unflushed += bytes.length;
     this.#flushSoon();
   }
 
+  /** The journal follows; nobody waits for a line, but whoever flushes hears of its failure. */
+  #record(block: Block): void {
+    this.journal.addBlock(block).catch((error: unknown) => void (this.#failure ??= { error }));
+  }
+
+  /** From now on every block is recorded, and those that were not are read back for it. */
+  async #recordAll(): Promise<void> {
+    this.isExpendable = false;
+    const spans = this.#unrecorded.toArray();
+    this.#unrecorded.remove(0, Infinity);
+    const memory = Buffer.allocUnsafeSlow(spans.length > 0 ? READ_BYTES : 0);
+    for (const { start, end } of spans)
+      for (let at = start; at < end; at += READ_BYTES) {
+        const bytes = await this.#readBack(memory.subarray(0, end - at), at);
+        this.#record({ offset: at, length: bytes.length, crc32: crc32(bytes) });
+      }
+  }
+
   /** How many of these bytes are on disk at `position` just so. */
   async #compare(bytes: Buffer, position: number): Promise<number> {
-    const onDisk = Buffer.allocUnsafe(bytes.length);
+    const onDisk = await this.#readBack(Buffer.allocUnsafe(bytes.length), position);
+    if (bytes.equals(onDisk)) return bytes.length;
+    let at = 0;
+    while (at < onDisk.length && bytes[at] === onDisk[at]) at++;
+    return at;
+  }
+
+  /** Fills `memory`, or less of it where the file ends. */
+  async #readBack(memory: Buffer, position: number): Promise<Buffer> {
     let fill = 0;
-    while (fill < bytes.length) {
+    while (fill < memory.length) {
       const { bytesRead } = await stored(
-        this.part.file.read(onDisk, fill, bytes.length - fill, position + fill),
+        this.part.file.read(memory, fill, memory.length - fill, position + fill),
       );
       if (bytesRead === 0) break;
       fill += bytesRead;
     }
-    if (fill === bytes.length && bytes.equals(onDisk)) return fill;
-    let at = 0;
-    while (at < fill && bytes[at] === onDisk[at]) at++;
-    return at;
+    return memory.subarray(0, fill);
   }
 
   #flushSoon(): void {
@@ -210,7 +251,8 @@ export class PartWriter {
           if (this.#unflushed > 0) this.#flushSoon();
         });
     };
-    if (this.#unflushed < FLUSH_BYTES) this.#flushTimer ??= setTimeout(start, FLUSH_MS);
+    const waitMs = this.isExpendable ? BRIEF_MS : FLUSH_MS;
+    if (this.#unflushed < FLUSH_BYTES) this.#flushTimer ??= setTimeout(start, waitMs);
     else {
       clearTimeout(this.#flushTimer);
       start();
@@ -219,6 +261,7 @@ export class PartWriter {
 
   /** Flush first, then the line that says so; digests are saved once all that they cover outlives a power cut. */
   async #flush(): Promise<void> {
+    await this.#recordAll();
     const hash = this.hooks.hash();
     const fresh = await hash.checkpoint().catch(() => null);
     this.#unflushed = 0;

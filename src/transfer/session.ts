@@ -23,15 +23,16 @@ import { dispositionName, sanitiseFileName } from './file-name.js';
 import type { FileHandleLike, Files } from './files.js';
 import type { HashPool } from './hash-pool.js';
 import type { HttpClient } from './http/client.js';
-import { Journal, spansOf, type JournalState, type SourceFacts } from './journal.js';
+import { Journal, spansOf, type JournalState } from './journal.js';
 import { Lanes } from './lanes.js';
 import { backoffMs, DEFAULT_LIMITS, MAX_REFETCHES, type Backoff } from './limits.js';
 import { mediaTypeOf } from './media-type.js';
 import { areEqualCopies, toMismatch } from './mismatch.js';
 import { Owner } from './owner.js';
-import { findLeftovers, openIfThere, prepareDirectory } from './part-file.js';
+import { leftoversAmong, openIfThere, prepareDirectory } from './part-file.js';
 import { pause } from './pause.js';
 import { Progress } from './progress.js';
+import type { SourceFacts } from './records.js';
 import { createConnectionSlots, type ConnectionSlots } from './slots.js';
 import { Spans } from './spans.js';
 import type {
@@ -123,19 +124,20 @@ export class Session {
   async #open(): Promise<TransferResult | null> {
     const { directory } = this.options;
     const { files } = this.tools;
-    await prepareDirectory(directory);
-    const owner = await Owner.take(files, directory);
+    const isNew = await prepareDirectory(directory);
+    const owner = await Owner.take(files, directory, isNew);
     try {
-      const leftovers = await findLeftovers(files, directory, owner);
+      const names = await stored(files.list(directory));
       const { key, slice, checksums } = this.source;
       const identity = JSON.stringify([key, slice ?? null, usableChecksums(checksums)]);
       const state = await Journal.load(files, directory, identity);
-      const kept = await this.#proveKept(state);
+      const kept = names.includes(VERIFIED) ? await this.#proveKept(state) : null;
       if (kept) {
         await owner.assertOwned();
-        for (const leftover of leftovers) await stored(files.remove(leftover));
-        await owner.release();
-      } else await this.#openWorkspace(owner, state, leftovers);
+        for (const leftover of leftoversAmong(names, owner))
+          await stored(files.remove(join(directory, leftover)));
+        await owner.release(true);
+      } else await this.#openWorkspace(owner, state, names);
       return kept;
     } catch (error) {
       await owner.release().catch(() => undefined);
@@ -143,11 +145,7 @@ export class Session {
     }
   }
 
-  async #openWorkspace(
-    owner: Owner,
-    state: JournalState,
-    leftovers: readonly string[],
-  ): Promise<void> {
+  async #openWorkspace(owner: Owner, state: JournalState, names: readonly string[]): Promise<void> {
     this.#opened = await Workspace.open(
       {
         ...this.tools,
@@ -157,7 +155,7 @@ export class Session {
       },
       owner,
       state,
-      leftovers,
+      names,
     );
     this.#highWater = this.#work.ledger.bytes;
     if (this.#highWater > 0) this.#tellProgress(this.#highWater);
@@ -167,14 +165,18 @@ export class Session {
     this.#progress.update(bytes, this.#fetcher.total(this.#work) ?? this.source.expectedBytes);
   }
 
-  /** An earlier call may have verified the file, and its caller died before it was published. */
+  /**
+   * An earlier call may have verified the file, and its caller died before it was published. What neither a digest nor the
+   * journal proves is not believed.
+   */
   async #proveKept({ source, blocks }: JournalState): Promise<TransferResult | null> {
     const path = join(this.options.directory, VERIFIED);
     const file = await openIfThere(this.tools.files, path);
     if (!file) return null;
     try {
       const { size } = await stored(file.stat());
-      if (source && new Spans(spansOf(blocks)).has(0, size)) {
+      const isRecorded = source !== null && new Spans(spansOf(blocks)).has(0, size);
+      if (isRecorded || this.#announced.length > 0) {
         const hash = this.tools.pool.follow({ fd: file.fd, algorithms: this.#algorithms });
         hash.advance(size);
         const digests = await hash.digests(size, this.options.signal).finally(() => hash.cancel());
@@ -210,7 +212,7 @@ export class Session {
     }
   }
 
-  /** Until nothing is missing. Whatever comes of it, what has come is safe from a power cut afterwards. */
+  /** Until nothing is missing. Should it end otherwise, what has come is safe from a power cut afterwards. */
   async #fetch(): Promise<void> {
     const work = this.#work;
     const lanes = new Lanes({
@@ -228,7 +230,6 @@ export class Session {
       if (!(error instanceof PartialLost)) await work.writer.flush().catch(() => undefined);
       throw error;
     }
-    await work.writer.flush();
   }
 
   #madeProgress(): boolean {
@@ -306,7 +307,7 @@ export class Session {
       throw retry('SourceUnavailable', 'The server sent an empty file');
     }
     await part.cut(bytes);
-    await work.writer.flush();
+    await (this.#announced.length > 0 ? work.writer.sync() : work.writer.flush());
     const digests = await work.hash.digests(bytes, this.options.signal);
     if (work.hash.damagedFrom !== null) {
       await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
@@ -315,6 +316,8 @@ export class Session {
     const { verdict, facts } = await this.#prove(part.file, bytes, digests, work.facts);
     const isDoubtful = this.#fetcher.wasOverrun && this.#announced.length === 0;
     if (verdict.kind !== 'verified' || isDoubtful) return await this.#reject(verdict, facts);
+    // A name that the server gave is nowhere else, should the file be proven again.
+    if (work.facts?.disposition != null) await work.journal.begin();
     const path = await work.rename(VERIFIED);
     this.#progress.update(bytes, bytes);
     return { ...facts, path, checksum: verdict.checksum };

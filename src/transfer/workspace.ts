@@ -8,11 +8,12 @@ import type { ChecksumAlgorithm } from '../jobs/product.js';
 import { stored } from './errors.js';
 import type { Files } from './files.js';
 import { canSave, type HashJob, type HashPool } from './hash-pool.js';
-import { Journal, spansOf, type JournalState, type SourceFacts } from './journal.js';
+import { Journal, spansOf, type JournalState } from './journal.js';
 import { Ledger } from './ledger.js';
 import type { Owner } from './owner.js';
-import { assertStillThere, openPart, type PartFile } from './part-file.js';
+import { assertStillThere, leftoversAmong, openPart, type PartFile } from './part-file.js';
 import { PartWriter } from './part-writer.js';
+import type { SourceFacts } from './records.js';
 import { Spans } from './spans.js';
 
 export interface WorkspaceOptions {
@@ -29,6 +30,8 @@ export class Workspace {
   #hash: HashJob;
   /** The stream ended by itself, and nobody had said how long it is; or a server says that this is all. */
   hasEnded = false;
+  /** The partial file has become something else. */
+  #isRenamed = false;
 
   private constructor(
     readonly options: WorkspaceOptions,
@@ -53,12 +56,12 @@ export class Workspace {
     });
   }
 
-  /** `state` is believed as far as the partial file has bytes; `leftovers` go once the work is done. */
+  /** `state` is believed as far as the partial file has bytes; leftovers among the directory's `names` go once the work is done. */
   static async open(
     options: WorkspaceOptions,
     owner: Owner,
     state: JournalState,
-    leftovers: readonly string[],
+    names: readonly string[],
   ): Promise<Workspace> {
     const { files, directory } = options;
     const part = await openPart(files, directory, owner);
@@ -68,8 +71,9 @@ export class Workspace {
       state.flushed = state.flushed.filter(({ start, end }) => there.has(start, end));
       if (state.checkpoint && !new Spans(state.flushed).has(0, state.checkpoint.upTo))
         state.checkpoint = null;
-      const journal = await Journal.start(files, directory, state);
-      return new Workspace(options, owner, part, journal, leftovers);
+      const journal = Journal.of(files, directory, state);
+      if (names.includes('journal')) await journal.begin();
+      return new Workspace(options, owner, part, journal, leftoversAmong(names, owner));
     } catch (error) {
       await part.close();
       throw error;
@@ -118,7 +122,8 @@ export class Workspace {
     const path = join(directory, name);
     await this.owner.assertOwned();
     await stored(files.rename(this.part.path, path));
-    for (const leftover of this.leftovers) await stored(files.remove(leftover));
+    this.#isRenamed = true;
+    for (const leftover of this.leftovers) await stored(files.remove(join(directory, leftover)));
     await stored(files.syncDirectory(directory));
     return path;
   }
@@ -129,7 +134,7 @@ export class Workspace {
     await this.#hash.cancel();
     await this.journal.close().catch(() => undefined);
     await this.part.close();
-    await this.owner.release().catch(() => undefined);
+    await this.owner.release(this.#isRenamed).catch(() => undefined);
   }
 
   #follow(saveable: boolean): HashJob {

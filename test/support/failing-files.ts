@@ -41,6 +41,10 @@ export function failingFiles(plan: Plan, inner: Files = nodeFiles): Files {
       await ask('readSmall', path);
       return inner.read(path);
     },
+    async look(path) {
+      await ask('look', path);
+      return inner.look(path);
+    },
     async rename(from, to) {
       await ask('rename', to);
       await inner.rename(from, to);

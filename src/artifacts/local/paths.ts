@@ -1,5 +1,5 @@
 /** Safe relative paths as places on disk: the text is checked first, then each component, so that no link is followed. */
-import { lstat, mkdir, realpath } from 'node:fs/promises';
+import { lstat, mkdir, realpath, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ServiceError } from '../../jobs/error-codes.js';
 import { errnoOf, stored } from '../../transfer/index.js';
@@ -42,6 +42,11 @@ export async function makeParents(base: string, path: string): Promise<string[]>
     folders.push(folder);
   }
   return folders;
+}
+
+/** A folder with all that is in it, which is nothing most of the time; harmless when there is none. */
+export async function removeFolder(folder: string): Promise<void> {
+  await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }));
 }
 
 function ignoreExisting(error: unknown): void {

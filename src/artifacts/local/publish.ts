@@ -10,7 +10,7 @@ import type { TransferResult } from '../../transfer/transfer.js';
 import { throwIfAborted } from '../aborted.js';
 import type { PublishOptions } from '../artifact-store.js';
 import { artifactAt } from '../artifact.js';
-import { syncFile, syncFolder } from './durable.js';
+import { syncFolder } from './durable.js';
 import { makeParents, placeFor } from './paths.js';
 
 export async function publishFile(
@@ -25,7 +25,6 @@ export async function publishFile(
   const place = placeFor(root, finalPath);
   const folders = await makeParents(root, finalPath);
   if (await isThere(transfer.path)) {
-    await syncFile(transfer.path);
     if (!(await linkNew(transfer.path, place)))
       await settleTaken(transfer, place, finalPath, options.replace ?? false, pool, signal);
     await rm(transfer.path, { force: true });

@@ -1,12 +1,12 @@
 /** The local directory of unfinished bytes, `.partial/<key>/`: every store has one, wherever its final files go. */
 import { constants } from 'node:fs';
-import { access, lstat, rm, statfs } from 'node:fs/promises';
+import { access, lstat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ServiceError } from '../../jobs/error-codes.js';
 import { stored } from '../../transfer/index.js';
 import { digestName } from '../held.js';
 import { syncFolder } from './durable.js';
-import { makeFolder } from './paths.js';
+import { makeFolder, removeFolder } from './paths.js';
 import { createReservations, type Reservations } from './reserve.js';
 import { sweepFolder, type SweepResult } from './sweep.js';
 
@@ -40,7 +40,7 @@ export function createWorkFolder(root: string, marginBytes: number | null = null
     },
     partialDirectory,
     async discard(key) {
-      await stored(rm(partialDirectory(key), { recursive: true, force: true }));
+      await stored(removeFolder(partialDirectory(key)));
     },
     async freeBytes() {
       const { bavail, bsize } = await stored(statfs(root));

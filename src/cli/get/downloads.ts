@@ -3,9 +3,10 @@
  * `<out>/.nimbus-get/<key>`, on the same file system, so that the last step is a link. A file under its final name is
  * whole, as far as its digest or its length can tell; whatever ends a run leaves what the next one goes on from.
  */
-import { lstat, mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeFolder } from '../../artifacts/local/paths.js';
 import { publishFile } from '../../artifacts/local/publish.js';
 import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm, VerificationLevel } from '../../jobs/product.js';
@@ -70,10 +71,15 @@ export async function downloadAll(
       reports.push(report);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(settings.files, plan.files.length) }, take));
+  const lanes = Math.min(filesUnderWay(settings), plan.files.length);
+  await Promise.all(Array.from({ length: lanes }, take));
   await downloads.close(reports.length === plan.files.length && reports.every(isThere));
   return reports;
 }
+
+/** While some are put in place, the next get ready; where connections keep the number that is fetched from, at any rate. */
+const filesUnderWay = ({ files, connections }: DownloadSettings): number =>
+  connections <= files ? files + 2 : files;
 
 const isThere = ({ path }: FileReport): boolean => path !== null;
 
@@ -164,7 +170,7 @@ class Downloads {
   }
 
   #discard(key: string): Promise<void> {
-    return rm(this.#folderOf({ key }), { recursive: true, force: true });
+    return removeFolder(this.#folderOf({ key }));
   }
 
   // ---- what is there already

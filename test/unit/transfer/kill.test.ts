@@ -65,7 +65,7 @@ describe.each([
       expect(outcome).toMatchObject({ bytes: file.length, checksum: { value: md5(file) } });
       expect((await kit.content(outcome as never)).equals(file)).toBe(true);
       expect(kit.server.bytesSent()).toBeLessThanOrEqual(file.length + points.length * BLOCK);
-      expect(await kit.listing()).toEqual(['journal', 'owner', 'verified']);
+      expect(await kit.listing()).toEqual(['journal', 'verified']);
     },
   );
 });

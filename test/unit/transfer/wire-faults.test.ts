@@ -47,7 +47,7 @@ it('fetches, verifies and names a file', async () => {
     bytesFetched: file.length,
     resumedFrom: 0,
   });
-  expect(await kit.listing()).toEqual(['journal', 'owner', 'verified']);
+  expect(await kit.listing()).toEqual(['journal', 'verified']);
   expect(kit.server.requests[0]?.headers['accept-encoding']).toBe('identity');
 });
 
