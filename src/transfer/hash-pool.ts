@@ -178,7 +178,7 @@ class FollowingJob implements HashJob {
     const states = this.isSaveable
       ? Object.fromEntries(algorithms.map((name) => [name, checkpoint?.states[name] ?? '']))
       : {};
-    lane.send({ type: 'start', job: this.#id, fd, algorithms, states });
+    lane.send({ type: 'start', job: this.#id, fd, algorithms, states, upTo: this.handed });
   }
 
   offer(position: number, slab: Slab, start: number, length: number): void {

@@ -15,8 +15,9 @@ export type HashRequest =
       job: number;
       fd: number;
       algorithms: ChecksumAlgorithm[];
-      /** By algorithm, base64: go on from here. An algorithm with a state, or with an empty one, is one that can be saved. */
+      /** By algorithm, base64: the state over bytes [0, upTo). An algorithm with a state, or with an empty one, is one that can be saved. */
       states: Record<string, string>;
+      upTo: number;
     }
   /** Takes in `length` bytes at `offset` of the shared memory. */
   | { type: 'slab'; job: number; offset: number; length: number }
@@ -88,6 +89,26 @@ export function hashThread(
     return withCrc ? crc : null;
   };
 
+  /** A state that cannot be loaded, as one of another version of the library, is made again from the file. */
+  const start = async (request: Extract<HashRequest, { type: 'start' }>): Promise<Job> => {
+    const { fd, algorithms, states, upTo } = request;
+    const withStates = async (known: Record<string, string>): Promise<Job> => {
+      const hashers = [];
+      for (const algorithm of algorithms)
+        hashers.push({ algorithm, hasher: await create(algorithm, known[algorithm]) });
+      return { fd, hashers };
+    };
+    try {
+      return await withStates(states);
+    } catch (error) {
+      if (upTo === 0) throw error;
+      const fresh = Object.fromEntries(Object.keys(states).map((name) => [name, '']));
+      const job = await withStates(fresh);
+      step(job, 0, upTo, false);
+      return job;
+    }
+  };
+
   /** null when not all of the job's digests can be saved. */
   const save = ({ hashers }: Job): Record<string, string> | null => {
     const states: Record<string, string> = {};
@@ -100,10 +121,7 @@ export function hashThread(
 
   const handle = async (request: HashRequest): Promise<HashAnswer | null> => {
     if (request.type === 'start') {
-      const hashers = [];
-      for (const algorithm of request.algorithms)
-        hashers.push({ algorithm, hasher: await create(algorithm, request.states[algorithm]) });
-      jobs.set(request.job, { fd: request.fd, hashers });
+      jobs.set(request.job, await start(request));
       return null;
     }
     const job = jobs.get(request.job);

@@ -113,7 +113,7 @@ export class Lanes {
     const cause = error instanceof Retry ? error.error : error;
     const isLast = this.#running.size === 1;
     if (isServiceError(cause) && MAY_MEAN_TOO_MANY.includes(cause.code) && !isLast) {
-      slots.refused();
+      if (cause.code === 'SourceThrottled') slots.refused();
       concurrency.refused(this.#running.size - 1, performance.now());
       return false;
     }

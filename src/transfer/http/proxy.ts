@@ -33,7 +33,10 @@ export function proxyFromEnvironment(environment: Record<string, string | undefi
 
 function toProxy(address: string): URL | null {
   if (address === '') return null;
-  const url = new URL(address.includes('://') ? address : `http://${address}`);
+  const text = address.includes('://') ? address : `http://${address}`;
+  // The error of `new URL` carries the whole address, password included.
+  if (!URL.canParse(text)) throw new TypeError('The address of a proxy is not a URL');
+  const url = new URL(text);
   if (url.protocol !== 'http:') throw new TypeError(`A ${url.protocol}// proxy is not supported`);
   return url;
 }

@@ -32,6 +32,30 @@ it('a failure of a connection that was opened later ends the transfer, and nothi
   expect(unhandled).toEqual([]);
 });
 
+it.each([
+  [429, 'fewer connections than before'],
+  [403, 'as many connections as before'],
+])(
+  'where a further connection is answered with %i, the account gives out %s',
+  async (status, expected) => {
+    const file = bytesOf(3 * MIB);
+    const kit = await serve(
+      (request) => {
+        if (request.index > 0) return { status, headers: { 'content-length': '0' }, body: '' };
+        return { ...honest(request, file, { etag: '"one"' }), sliceBytes: 16_384, everyMs: 5 };
+      },
+      { connections: 4 },
+    );
+    const slots = createConnectionSlots(4);
+    const limits = { blockBytes: MIB };
+    await kit.fetch(kit.source(file), { slots, limits }).catch(() => undefined);
+    expect(kit.server.requests.length).toBeGreaterThan(1);
+    let free = 0;
+    while (slots.takeExtra()) free++;
+    expect(free < 4).toBe(expected.startsWith('fewer'));
+  },
+);
+
 it('a connection that lags behind all others is read on, however much of what follows is in memory', async () => {
   const file = Buffer.concat(Array.from({ length: 32 }, (_, i) => bytesOf(MIB, i + 1)));
   const kit = await serve(
