@@ -20,6 +20,8 @@ export interface OpenOptions {
   limits: TransferLimits;
   signal: AbortSignal;
   client: HttpClient;
+  /** Over a connection on which nothing has come before. */
+  fresh?: boolean;
 }
 
 export interface Opened {
@@ -40,9 +42,9 @@ export async function open(options: OpenOptions): Promise<Opened> {
     if (seen.has(url.href)) throw refused(`${shownUrl(url)} redirects in a circle`);
     seen.add(url.href);
     const trusted = isTrusted(url, options.rules);
-    const { rules, limits, signal, client } = options;
+    const { rules, limits, signal, client, fresh = false } = options;
     const headers = { ...(trusted ? options.trustedHeaders : {}), ...options.headers };
-    const exchange = await ask({ url, headers, rules, limits, signal, client });
+    const exchange = await ask({ url, headers, rules, limits, signal, client, fresh });
     const location = isRedirect(exchange.status) ? exchange.headers.location : undefined;
     if (location === undefined) return { exchange, trusted, url: url.href };
     exchange.close();

@@ -152,6 +152,35 @@ describe('a kept connection', () => {
     stranger.destroy();
   });
 
+  it.each([
+    ['without a digest', { checksums: [], expectedBytes: null }],
+    ['with one', {}],
+  ])('makes no wrong file of what the server says unasked, %s', async (_, known) => {
+    const other = bytesOf(60_000, 4);
+    const stray = `HTTP/1.1 200 OK\r\ncontent-length: ${other.length}\r\n\r\n`;
+    const kit = await serveKit(async (request) => {
+      if (request.index > 0) {
+        await sleep(600);
+        return honest(request, file);
+      }
+      const body = Buffer.concat([file, Buffer.from(stray), other]);
+      return {
+        ...honest(request, file),
+        body,
+        then: 'keep',
+        sliceBytes: file.length,
+        everyMs: 300,
+      };
+    });
+    const source = kit.source(file, known);
+    const limits = { headersMs: 5_000, idleMs: 5_000 };
+    await kit.fetch(source, { limits });
+    const directory = `${kit.directory}-again`;
+    const again = await kit.fetch({ ...source, key: 'again' }, { directory, limits });
+    expect((await kit.content(again)).equals(file)).toBe(true);
+    expect(kit.server.requests.length).toBeGreaterThan(1);
+  });
+
   it('keeps no process from ending', async () => {
     const server = await serve((request) => honest(request, file));
     const compiled = await compileTransfer();
