@@ -1,7 +1,7 @@
 /**
  * One request after another for bytes of the same asset, over however many connections: what to ask for, what to make of
- * the answer, and what a difference between served bytes and those on disk means. Everything that came is in the file and
- * in the journal when a request is over, also when it was cut.
+ * the answer, and what a difference between served bytes and those on disk means. Everything that came is in the file when
+ * a request is over, also when it was cut, and on its way to the journal unless an interruption may cost it.
  */
 import { ServiceError } from '../jobs/error-codes.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';

@@ -20,6 +20,8 @@ import { Spans, type Span } from './spans.js';
 
 export interface JournalState {
   identity: string | null;
+  /** Name of the partial file that the rest speaks of; empty = of none yet. */
+  part: string;
   source: SourceFacts | null;
   blocks: Block[];
   flushed: Span[];
@@ -30,6 +32,7 @@ export interface JournalState {
 export function emptyState(): JournalState {
   return {
     identity: null,
+    part: '',
     source: null,
     blocks: [],
     flushed: [],
@@ -75,8 +78,10 @@ function checksumOf(body: string): string {
 }
 
 function apply(state: JournalState, record: JournalRecord): void {
-  if ('header' in record) state.identity = record.header.identity;
-  else if ('source' in record) state.source = record.source;
+  if ('header' in record) {
+    state.identity = record.header.identity;
+    state.part = record.header.part;
+  } else if ('source' in record) state.source = record.source;
   else if ('block' in record) state.blocks.push(record.block);
   else if ('flushed' in record) state.flushed = record.flushed;
   else if ('hashed' in record) state.checkpoint = record.hashed;
@@ -99,7 +104,8 @@ function pathIn(directory: string): string {
 }
 
 function compact(state: JournalState): string {
-  const records: JournalRecord[] = [{ header: { version: 2, identity: state.identity ?? '' } }];
+  const { identity, part } = state;
+  const records: JournalRecord[] = [{ header: { version: 3, identity: identity ?? '', part } }];
   if (state.source) records.push({ source: state.source });
   records.push(...state.mismatches.map((mismatch) => ({ mismatch })));
   records.push(...state.blocks.map((block) => ({ block })));
@@ -147,6 +153,17 @@ export class Journal {
     if (!this.#file) await this.#write();
   }
 
+  /** Begins the journal in the place of one that promises what will no longer be true: durably. */
+  async replace(): Promise<void> {
+    try {
+      await this.begin();
+      await this.#name();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
   /** Resolves once the line is in the journal; lines that wait for each other travel together. */
   async addBlock(block: Block): Promise<void> {
     await this.#append({ block });
@@ -156,8 +173,6 @@ export class Journal {
   async addFlushed(flushed: Span[]): Promise<void> {
     await this.#append({ flushed });
     await this.#sync();
-    if (!this.#isNamed) await stored(this.files.syncDirectory(this.directory));
-    this.#isNamed = true;
   }
 
   async addCheckpoint(hashed: Checkpoint): Promise<void> {
@@ -188,6 +203,13 @@ export class Journal {
 
   async #sync(): Promise<void> {
     await stored(this.#file!.datasync());
+    await this.#name();
+  }
+
+  /** Until its name is flushed, a power cut may bring the journal back that was there before. */
+  async #name(): Promise<void> {
+    if (!this.#isNamed) await stored(this.files.syncDirectory(this.directory));
+    this.#isNamed = true;
   }
 
   async #append(record: JournalRecord): Promise<void> {

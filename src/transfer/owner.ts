@@ -8,12 +8,14 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ServiceError } from '../jobs/error-codes.js';
 import { stored } from './errors.js';
-import { closingOnFailure, replaceFile, type FileFacts, type Files } from './files.js';
+import { replaceFile, type FileFacts, type FileHandleLike, type Files } from './files.js';
 import { isOwnerRecord, type OwnerRecord } from './records.js';
 
 export class Owner {
-  /** Of the record on disk, as we wrote it. */
-  #file: FileFacts | null = null;
+  /** The record on disk. Held open, so that nobody else's can get its inode. */
+  #file: FileHandleLike | null = null;
+  #facts: FileFacts | null = null;
+  #isFlushed = false;
 
   private constructor(
     readonly files: Files,
@@ -33,8 +35,13 @@ export class Owner {
       released: false,
       ...self(),
     });
-    await owner.#write();
-    return owner;
+    try {
+      await owner.#write();
+      return owner;
+    } catch (error) {
+      await owner.#close();
+      throw error;
+    }
   }
 
   get part(): string {
@@ -58,23 +65,40 @@ export class Owner {
       throw new ServiceError('Interrupted', 'Another transfer of this asset has taken over');
   }
 
+  /** Who owns which partial file outlives a power cut from now on, once its name does. */
+  async flush(): Promise<void> {
+    if (this.#isFlushed || !this.#file) return;
+    await stored(this.#file.datasync());
+    this.#isFlushed = true;
+  }
+
   /**
    * Gives the directory back; removes our partial file where somebody else goes on with a copy of it.
    * @param isDone there is no partial file any longer that an owner could speak of
    */
   async release(isDone = false): Promise<void> {
-    if (await this.#isOurs()) {
-      this.record = { ...this.record, released: true };
-      return await (isDone ? stored(this.files.remove(this.path)) : this.#write());
+    try {
+      if (await this.#isOurs()) {
+        this.record = { ...this.record, released: true };
+        return await (isDone ? stored(this.files.remove(this.path)) : this.#write());
+      }
+      const now = parseOwner(await stored(this.files.read(this.path)));
+      if (now === null || (!now.shared && now.part !== this.record.part))
+        await this.files.remove(join(this.path, '..', this.record.part));
+    } finally {
+      await this.#close();
     }
-    const now = parseOwner(await stored(this.files.read(this.path)));
-    if (now === null || (!now.shared && now.part !== this.record.part))
-      await this.files.remove(join(this.path, '..', this.record.part));
   }
 
   async #isOurs(): Promise<boolean> {
     const there = await stored(this.files.look(this.path));
-    return there?.ino === this.#file?.ino && there?.mtimeMs === this.#file?.mtimeMs;
+    if (there === null || this.#file === null) return false;
+    if (there.ino === this.#facts?.ino && there.mtimeMs === this.#facts.mtimeMs) return true;
+    // Some network file systems give a file another date, or number, once it is on the server.
+    const now = parseOwner(await stored(this.files.read(this.path)));
+    if (now?.token !== this.record.token) return false;
+    this.#facts = there;
+    return true;
   }
 
   async #write(): Promise<void> {
@@ -82,8 +106,16 @@ export class Owner {
     const file = await replaceFile(this.files, this.path, (fresh) =>
       stored(this.files.writeAll(fresh, content, 0)),
     );
-    this.#file = await closingOnFailure(file, file.stat());
-    await file.close();
+    await this.#close();
+    this.#file = file;
+    this.#isFlushed = false;
+    this.#facts = await stored(file.stat());
+  }
+
+  async #close(): Promise<void> {
+    const file = this.#file;
+    this.#file = null;
+    await file?.close().catch(() => undefined);
   }
 }
 

@@ -147,7 +147,12 @@ async function makeOwnCopy(files: Files, directory: string, owner: Owner): Promi
     await files.remove(path).catch(() => undefined);
     if (!(isServiceError(error) && error.details?.['errno'] === 'ENOENT')) throw error;
   }
-  await owner.usePart(name);
+  try {
+    await owner.usePart(name);
+  } catch (error) {
+    await files.remove(path).catch(() => undefined);
+    throw error;
+  }
 }
 
 /**
@@ -155,9 +160,12 @@ async function makeOwnCopy(files: Files, directory: string, owner: Owner): Promi
  * twice, so that a later owner's files are not among them.
  */
 export function leftoversAmong(names: readonly string[], owner: Owner): string[] {
-  return names.filter(
-    (name) => /^part\.|\.tmp$/.test(name) && (owner.shared || name !== owner.part),
-  );
+  return names.filter((name) => isUnfinished(name) && (owner.shared || name !== owner.part));
+}
+
+/** Of no use to anybody once the file is verified. */
+export function isUnfinished(name: string): boolean {
+  return /^part\.|\.tmp$/.test(name);
 }
 
 /** Throws PartialLost when the path no longer leads to the open file. */

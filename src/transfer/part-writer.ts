@@ -4,7 +4,7 @@
  * that are on disk already are compared and not written. Memory is bounded by the slabs under way.
  */
 import { crc32 } from 'node:zlib';
-import { stored } from './errors.js';
+import { PartialLost, stored } from './errors.js';
 import type { HashJob } from './hash-pool.js';
 import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
@@ -47,6 +47,8 @@ export interface WriterHooks {
   hash: () => HashJob;
   /** Throws when the directory belongs to somebody else or the file is gone. */
   assertOurs: () => Promise<void>;
+  /** Called before the journal promises anything: what leads to the file is flushed as well. */
+  beforePromise: () => Promise<void>;
 }
 
 export class PartWriter {
@@ -109,6 +111,11 @@ export class PartWriter {
     });
   }
 
+  /** Would a later process not know of some of the bytes? */
+  get hasUnrecorded(): boolean {
+    return this.#unrecorded.bytes > 0;
+  }
+
   /** Forces what is in the file to the disk. The journal is not told: there is nothing left to go on from. */
   async sync(): Promise<void> {
     await this.settle();
@@ -118,7 +125,7 @@ export class PartWriter {
 
   /** Forces what is in the file to the disk, and then says so in the journal. */
   async flush(): Promise<void> {
-    clearTimeout(this.#flushTimer);
+    this.#stopTimer();
     while (this.#flushing) await this.#flushing;
     this.#throwFailure();
     this.#flushing = this.#flush().finally(() => (this.#flushing = null));
@@ -127,7 +134,7 @@ export class PartWriter {
 
   /** Nothing is flushed any longer behind the caller's back. */
   async settle(): Promise<void> {
-    clearTimeout(this.#flushTimer);
+    this.#stopTimer();
     await this.#flushing?.catch(() => undefined);
   }
 
@@ -136,7 +143,11 @@ export class PartWriter {
     while (this.#flushing) await this.#flushing.catch(() => undefined);
     this.ledger.forget(span.start, span.end);
     this.#unrecorded.remove(span.start, span.end);
-    await this.journal.lose(span);
+    await this.journal.lose(span).catch((error: unknown) => {
+      // The journal on disk still believes in these bytes: nothing may be written over them.
+      this.#failure ??= { error };
+      throw error;
+    });
   }
 
   #work(): void {
@@ -208,11 +219,13 @@ export class PartWriter {
   async #recordAll(): Promise<void> {
     this.isExpendable = false;
     const spans = this.#unrecorded.toArray();
-    this.#unrecorded.remove(0, Infinity);
     const memory = Buffer.allocUnsafeSlow(spans.length > 0 ? READ_BYTES : 0);
     for (const { start, end } of spans)
       for (let at = start; at < end; at += READ_BYTES) {
-        const bytes = await this.#readBack(memory.subarray(0, end - at), at);
+        const wanted = memory.subarray(0, end - at);
+        const bytes = await this.#readBack(wanted, at);
+        if (bytes.length < wanted.length) throw new PartialLost('The partial file was cut');
+        this.#unrecorded.remove(at, at + bytes.length);
         this.#record({ offset: at, length: bytes.length, crc32: crc32(bytes) });
       }
   }
@@ -254,13 +267,20 @@ export class PartWriter {
     const waitMs = this.isExpendable ? BRIEF_MS : FLUSH_MS;
     if (this.#unflushed < FLUSH_BYTES) this.#flushTimer ??= setTimeout(start, waitMs);
     else {
-      clearTimeout(this.#flushTimer);
+      this.#stopTimer();
       start();
     }
   }
 
+  #stopTimer(): void {
+    clearTimeout(this.#flushTimer);
+    this.#flushTimer = undefined;
+  }
+
   /** Flush first, then the line that says so; digests are saved once all that they cover outlives a power cut. */
   async #flush(): Promise<void> {
+    // A journal that is only begun takes the place of whatever is there.
+    if (!this.journal.isBegun) await this.hooks.assertOurs();
     await this.#recordAll();
     const hash = this.hooks.hash();
     const fresh = await hash.checkpoint().catch(() => null);
@@ -268,6 +288,7 @@ export class PartWriter {
     const written = this.ledger.written.toArray();
     await stored(this.part.file.datasync());
     await this.#assertOurs();
+    await this.hooks.beforePromise();
     await this.journal.addFlushed(written);
     const flushedTo = written[0]?.start === 0 ? written[0].end : 0;
     const earlier = this.#checkpoint?.hash === hash ? this.#checkpoint.saved : null;

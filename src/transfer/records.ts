@@ -43,11 +43,12 @@ const isMismatch = objectOf({ bytes: isNumber, digests: recordOf(isText) });
 /** A full copy that contradicted the announced digests. */
 export type Mismatch = Shaped<typeof isMismatch>;
 
-const VERSION = 2;
+const VERSION = 3;
 const isVersion = (value: unknown): value is typeof VERSION => value === VERSION;
 
 export const isJournalRecord = oneOf(
-  objectOf({ header: objectOf({ version: isVersion, identity: isText }) }),
+  /** `part` is the name of the file that the blocks are in: another file's journal says nothing of it. */
+  objectOf({ header: objectOf({ version: isVersion, identity: isText, part: isText }) }),
   objectOf({ source: isSourceFacts }),
   objectOf({ block: isBlock }),
   objectOf({ flushed: listOf(isSpan) }),

@@ -29,7 +29,7 @@ import { backoffMs, DEFAULT_LIMITS, MAX_REFETCHES, type Backoff } from './limits
 import { mediaTypeOf } from './media-type.js';
 import { areEqualCopies, toMismatch } from './mismatch.js';
 import { Owner } from './owner.js';
-import { leftoversAmong, openIfThere, prepareDirectory } from './part-file.js';
+import { isUnfinished, openIfThere, prepareDirectory } from './part-file.js';
 import { pause } from './pause.js';
 import { Progress } from './progress.js';
 import type { SourceFacts } from './records.js';
@@ -127,14 +127,14 @@ export class Session {
     const isNew = await prepareDirectory(directory);
     const owner = await Owner.take(files, directory, isNew);
     try {
-      const names = await stored(files.list(directory));
       const { key, slice, checksums } = this.source;
       const identity = JSON.stringify([key, slice ?? null, usableChecksums(checksums)]);
       const state = await Journal.load(files, directory, identity);
+      const names = await stored(files.list(directory));
       const kept = names.includes(VERIFIED) ? await this.#proveKept(state) : null;
       if (kept) {
         await owner.assertOwned();
-        for (const leftover of leftoversAmong(names, owner))
+        for (const leftover of names.filter(isUnfinished))
           await stored(files.remove(join(directory, leftover)));
         await owner.release(true);
       } else await this.#openWorkspace(owner, state, names);

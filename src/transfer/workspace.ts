@@ -53,10 +53,11 @@ export class Workspace {
         await owner.assertOwned();
         await assertStillThere(part);
       },
+      beforePromise: () => owner.flush(),
     });
   }
 
-  /** `state` is believed as far as the partial file has bytes; leftovers among the directory's `names` go once the work is done. */
+  /** `state` is believed where it speaks of the partial file, and as far as that has bytes; leftovers among the directory's `names` go once the work is done. */
   static async open(
     options: WorkspaceOptions,
     owner: Owner,
@@ -64,15 +65,19 @@ export class Workspace {
     names: readonly string[],
   ): Promise<Workspace> {
     const { files, directory } = options;
+    const isOfPart = state.part === owner.part;
     const part = await openPart(files, directory, owner);
     try {
-      state.blocks = state.blocks.filter((block) => block.offset + block.length <= part.size);
+      state.part = owner.part;
+      state.blocks = state.blocks.filter(
+        ({ offset, length }) => isOfPart && offset + length <= part.size,
+      );
       const there = new Spans(spansOf(state.blocks));
       state.flushed = state.flushed.filter(({ start, end }) => there.has(start, end));
       if (state.checkpoint && !new Spans(state.flushed).has(0, state.checkpoint.upTo))
         state.checkpoint = null;
       const journal = Journal.of(files, directory, state);
-      if (names.includes('journal')) await journal.begin();
+      if (names.includes('journal')) await journal.replace();
       return new Workspace(options, owner, part, journal, leftoversAmong(names, owner));
     } catch (error) {
       await part.close();
@@ -128,8 +133,10 @@ export class Workspace {
     return path;
   }
 
-  /** Harmless to the bytes: whatever was written stays so. */
+  /** Harmless to the bytes: whatever was written stays so, and is recorded if it may be of use. */
   async close(): Promise<void> {
+    if (!this.#isRenamed && this.writer.hasUnrecorded)
+      await this.writer.flush().catch(() => undefined);
     await this.writer.settle();
     await this.#hash.cancel();
     await this.journal.close().catch(() => undefined);

@@ -1,122 +1,56 @@
 // What a large product costs a worker in memory: RSS while it is fetched, verified and published, over the idle worker's.
-//   npm run build && node test/bench/memory.bench.mjs [--runs 3]
-// A real worker process, Temporal and the SQLite mirror; the sandbox serves one product at its real size (about 1.1 GB, or
-// more with --scale).
-import { readFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+//   npm run build && node test/bench/memory.bench.mjs [--runs 3] [--scale 1.8] [--minutes 15]
+// A real worker process, Temporal and the SQLite mirror; the sandbox serves one product of about 2 GiB.
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { createSandbox } from '../../dist/src/sandbox/sandbox.js';
-import { findTemporal, temporalServer } from '../../dist/src/cli/local/temporal-server.js';
-import { freePorts } from '../../dist/src/cli/local/ports.js';
-import { supervise } from '../../dist/src/cli/local/supervised-process.js';
-import { silentNotes } from '../../dist/src/cli/output/notes.js';
+import { bounded } from './lib/bounded.mjs';
+import { printSpreads } from './lib/figures.mjs';
+import { largestOf, startStack } from './lib/stack.mjs';
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '3' }, scale: { type: 'string', default: '1.8' } },
+  options: {
+    runs: { type: 'string', default: '3' },
+    scale: { type: 'string', default: '1.8' },
+    minutes: { type: 'string', default: '15' },
+  },
 });
-const root = mkdtempSync(join(tmpdir(), 'nimbus-memory-'));
-const context = { env: process.env, notes: silentNotes, signal: new AbortController().signal };
-const [grpc, ui, http, metrics, apiPort] = await freePorts(5);
-const sandbox = await createSandbox({ scale: Number(values.scale), products: 60 });
-const env = {
-  ...process.env,
-  NIMBUS_API_PORT: String(apiPort),
-  NIMBUS_DATA_DIR: join(root, 'data'),
-  NIMBUS_DB_BACKEND: 'sqlite',
-  NIMBUS_COPERNICUS_BASE_URL: sandbox.baseUrl,
-  NIMBUS_COPERNICUS_DOWNLOAD_URL: sandbox.downloadUrl,
-  NIMBUS_COPERNICUS_TOKEN_URL: sandbox.tokenUrl,
-  NIMBUS_COPERNICUS_USERNAME: sandbox.username,
-  NIMBUS_COPERNICUS_PASSWORD: sandbox.password,
-  TEMPORAL_ADDRESS: `127.0.0.1:${grpc}`,
-};
-const api = `http://127.0.0.1:${apiPort}`;
-const ready = async () =>
-  fetch(`${api}/v1/health/ready`).then(
-    ({ ok }) => ok,
-    () => false,
-  );
-const nimbus = (command, isReady) =>
-  supervise(
-    {
-      name: command,
-      command: process.execPath,
-      args: ['bin/nimbus.mjs', command],
-      env,
-      logFile: join(root, `${command}.log`),
-      graceMs: 10_000,
-      isReady,
-      readyTimeoutMs: 60_000,
-      restart: false,
-    },
-    () => {},
-  );
-const binary = await findTemporal(context);
-const temporal = supervise(
-  temporalServer({
-    binary,
-    dataDir: root,
-    logDir: root,
-    env: process.env,
-    restart: false,
-    ports: { grpc, ui, http, metrics },
-  }),
-  () => {},
-);
-const worker = nimbus('worker', async () => true);
-const parts = [temporal, nimbus('api', ready), worker];
 
-const rssMiB = () =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${worker.pid()}/status`, 'utf8'))[1]) / 1024;
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function fetchOne(request) {
-  const body = JSON.stringify({
-    provider: 'copernicus',
-    collection: 'SENTINEL-2',
-    if_exists: 'replace',
-    ...request,
+await bounded({ minutes: Number(values.minutes) }, async (tools) => {
+  const stack = await startStack(tools, {
+    backend: 'sqlite',
+    sandbox: { scale: Number(values.scale), products: 60 },
   });
-  const { job_id } = await (
-    await fetch(`${api}/v1/jobs`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body,
-    })
-  ).json();
-  let peak = 0;
-  for (;;) {
-    peak = Math.max(peak, rssMiB());
-    const job = await (await fetch(`${api}/v1/jobs/${job_id}`)).json();
-    if (job.finished_at) return { job, peak };
-    await sleep(50);
+  const product = await largestOf(stack.sandbox);
+  console.log(`one product of ${(product.sizeBytes / 2 ** 30).toFixed(2)} GiB`);
+  const idles = [];
+  const peaks = [];
+  for (let run = 0; run < Number(values.runs); run++) {
+    await stack.worker.stop();
+    await stack.worker.start();
+    await sleep(8_000);
+    idles.push(rssMiB(stack.worker));
+    peaks.push(await peakOfOne(stack, product));
+  }
+  printSpreads(`memory of a worker, ${values.runs} runs`, [
+    ['idle MiB', idles, 0],
+    ['peak MiB', peaks, 0],
+    ['over idle MiB', peaks.map((peak, run) => peak - idles[run]), 0],
+  ]);
+});
+
+async function peakOfOne(stack, product) {
+  const { jobId } = await stack.submit({ products: [product.id], if_exists: 'replace' });
+  for (let peak = 0; ; await sleep(50)) {
+    peak = Math.max(peak, rssMiB(stack.worker));
+    const { state, finished_at: finishedAt } = await stack.job(jobId);
+    if (finishedAt && state !== 'succeeded') throw new Error(`The job has ${state}`);
+    if (finishedAt) return peak;
   }
 }
 
-try {
-  for (const part of parts) await part.start();
-  const [product] = (
-    await sandbox.products({ filter: "Collection/Name eq 'SENTINEL-2' and Online eq true" })
-  ).sort((a, b) => b.sizeBytes - a.sizeBytes);
-  console.log(`one product of ${(product.sizeBytes / 2 ** 30).toFixed(2)} GiB`);
-  // The first listing makes the sandbox compute its digests.
-  await fetchOne({ products: [product.id] });
-  console.log(
-    '| run | idle MiB | peak MiB | over idle MiB | state |\n| ---: | ---: | ---: | ---: | --- |',
+function rssMiB(worker) {
+  return (
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${worker.pid()}/status`, 'utf8'))[1]) / 1024
   );
-  for (let run = 1; run <= Number(values.runs); run++) {
-    await worker.stop();
-    await worker.start();
-    await sleep(8_000);
-    const idle = rssMiB();
-    const { job, peak } = await fetchOne({ products: [product.id] });
-    console.log(
-      `| ${run} | ${idle.toFixed(0)} | ${peak.toFixed(0)} | ${(peak - idle).toFixed(0)} | ${job.state} |`,
-    );
-  }
-} finally {
-  for (const part of parts.reverse()) await part.stop();
-  await sandbox.close();
-  rmSync(root, { recursive: true, force: true });
 }

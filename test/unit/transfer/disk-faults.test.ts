@@ -146,9 +146,11 @@ describe('F068, F074, F076 any operation fails in any way', () => {
     return request.index === 0 ? { ...answer, body: answer.body.subarray(0, 400_000) } : answer;
   };
   it.each([
-    ['in one go', good],
-    ['after a cut', unpinned],
-  ])('%s: a typed error, and the next call brings the exact file', async (_, script) => {
+    ['in one go', good, {}],
+    ['in one go, and not recorded', good, { blockBytes: file.length }],
+    ['after a cut', unpinned, {}],
+    ['after a cut, and not recorded', unpinned, { blockBytes: file.length }],
+  ])('%s: a typed error, and the next call brings the exact file', async (_, script, limits) => {
     const ran: string[] = [];
     let plan: Plan = ({ name }) => void ran.push(name);
     const starts = new Set<number>();
@@ -162,7 +164,7 @@ describe('F068, F074, F076 any operation fails in any way', () => {
     );
     const fetchInto = async (name: string) => {
       starts.add(kit.server.requests.length);
-      return kit.fetch(kit.source(file), { directory: join(kit.directory, name) });
+      return kit.fetch(kit.source(file), { directory: join(kit.directory, name), limits });
     };
     await fetchInto('counted');
     const operations = ran.length;
@@ -222,6 +224,69 @@ describe('F069 a power cut', () => {
       expect((await kit.content(result)).equals(file)).toBe(true);
     }
   });
+});
+
+it('F069 what is promised is found again after a power cut: who owns which file outlives it', async () => {
+  const kit = await serve((request) => ({
+    ...honest(request, file, { etag }),
+    ...(request.index === 0 && { sliceBytes: 20_000, everyMs: 50 }),
+  }));
+  const stop = new AbortController();
+  const first = kit.fetch(kit.source(file), { signal: stop.signal }).catch(() => undefined);
+  let image = new Map<string, Buffer>();
+  while (!image.get('journal')?.includes('"flushed"')) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    image = kit.watched.afterPowerCut(kit.directory, () => 0);
+  }
+  stop.abort();
+  await first;
+  const rebooted = `${kit.directory}-rebooted`;
+  await mkdir(rebooted);
+  for (const [name, bytes] of image) await writeFile(join(rebooted, name), bytes);
+  const result = await kit.fetch(kit.source(file), { directory: rebooted });
+  expect(result.resumedFrom).toBeGreaterThan(0);
+});
+
+it('F069 flushes in good time also what is fetched again after a copy was wrong', async () => {
+  let flushes = 0;
+  const kit = await serve(
+    (request) =>
+      request.index === 0
+        ? honest(request, bytesOf(file.length, 2))
+        : { ...honest(request, file), sliceBytes: 20_000, everyMs: 45 },
+    failingFiles(({ name, path }) => {
+      if (name === 'datasync' && /part\./.test(path)) flushes++;
+      return undefined;
+    }),
+  );
+  await fetchExactly(kit);
+  expect(flushes).toBeGreaterThan(2);
+});
+
+it('F069 a journal of another partial file says nothing of this one', async () => {
+  const kit = await serve(halfThenAll);
+  const { part } = await halfway(kit);
+  const owner = join(kit.directory, 'owner');
+  const record = JSON.parse(await readFile(owner, 'utf8')) as object;
+  await writeFile(owner, JSON.stringify({ ...record, part: 'part.0123' }));
+  await writeFile(join(kit.directory, 'part.0123'), await readFile(part));
+  expect(await fetchExactly(kit)).toMatchObject({ resumedFrom: 0 });
+});
+
+it('F087 an abort while the whole file is proven keeps it, recorded or not', async () => {
+  const stop = new AbortController();
+  const kit = await serve(
+    good,
+    failingFiles(({ name, path }) => {
+      if (name === 'datasync' && /part\./.test(path)) stop.abort();
+      return undefined;
+    }),
+  );
+  const limits = { blockBytes: file.length };
+  await expect(kit.fetch(kit.source(file), { signal: stop.signal, limits })).rejects.toMatchObject({
+    code: 'Cancelled',
+  });
+  expect(await fetchExactly(kit)).toMatchObject({ resumedFrom: file.length, bytesFetched: 0 });
 });
 
 it('F069 believes no more of the journal than the file has bytes', async () => {
@@ -338,7 +403,8 @@ describe('F073 somebody deletes', () => {
       everyMs: 5,
     }));
     const deleted = new Promise((resolve) => setTimeout(resolve, 60)).then(() =>
-      rm(kit.directory, { recursive: true }),
+      // what is created meanwhile is removed as well
+      rm(kit.directory, { recursive: true, maxRetries: 20, retryDelay: 1 }),
     );
     const error: unknown = await kit.fetch(kit.source(file)).then(
       () => null,

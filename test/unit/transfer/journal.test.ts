@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { nodeFiles } from '../../../src/transfer/files.js';
 import { Journal, readJournal } from '../../../src/transfer/journal.js';
+import { watchFiles } from '../../support/watched-files.js';
 
 const identity = 'asset';
 const source = { total: 400, etag: '"e"', lastModified: null, disposition: null };
@@ -40,6 +41,7 @@ const believable = () => starts().map((end) => readJournal(whole.subarray(0, end
 it('reads back what was written', () => {
   expect(readJournal(whole)).toEqual({
     identity,
+    part: '',
     source,
     blocks,
     flushed: [{ start: 0, end: 300 }],
@@ -98,3 +100,22 @@ it('keeps nothing that touches lost bytes, and no digest over them', async () =>
     checkpoint: null,
   });
 });
+
+it.each(['lose', 'replace'] as const)(
+  'F069 what is no longer believed stays so after a power cut (%s)',
+  async (how) => {
+    const { files, afterPowerCut } = watchFiles(nodeFiles);
+    const place = await mkdtemp(join(directory, 'cut-'));
+    const before = Journal.of(files, place, await Journal.load(files, place, identity));
+    await before.addBlock(blocks[0]!);
+    await before.addFlushed([{ start: 0, end: 100 }]);
+    await before.close();
+    const known = await Journal.load(files, place, how === 'lose' ? identity : 'another');
+    const after = Journal.of(files, place, known);
+    if (how === 'lose') await after.lose({ start: 0, end: 100 });
+    else await after.replace();
+    await after.close();
+    const left = readJournal(afterPowerCut(place, () => 0).get('journal') ?? Buffer.alloc(0));
+    expect(left).toMatchObject({ blocks: [], flushed: [] });
+  },
+);

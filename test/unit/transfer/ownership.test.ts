@@ -1,8 +1,12 @@
 /** One owner at a time (F071, F083), and stopping when told (F084, F087). */
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ServiceError } from '../../../src/jobs/error-codes.js';
+import { nodeFiles, type FileFacts, type Files } from '../../../src/transfer/files.js';
+import { Owner } from '../../../src/transfer/owner.js';
+import { openPart } from '../../../src/transfer/part-file.js';
 import { honest, type Script } from '../../support/lying-server.js';
 import { bytesOf, OVERLAP_BYTES, useKits, type Kit } from '../../support/transfer-kit.js';
 
@@ -92,6 +96,76 @@ it('goes on in place where the earlier owner is proven dead', async () => {
     before.filter((name) => name.startsWith('part.')),
   );
   await again.outcome;
+});
+
+describe('F071, F076 who owns a directory', () => {
+  let directory: string;
+  const owners: Owner[] = [];
+  const take = async (files: Files): Promise<Owner> => {
+    const owner = await Owner.take(files, directory);
+    owners.push(owner);
+    return owner;
+  };
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'nimbus-owner-'));
+  });
+  afterEach(async () => {
+    for (const owner of owners.splice(0)) await owner.release();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  /** `dated` says what a file's date is, seen through an open handle or by its name. */
+  const dating = (dated: (facts: FileFacts, by: 'handle' | 'name') => number): Files => ({
+    ...nodeFiles,
+    async look(path) {
+      const facts = await nodeFiles.look(path);
+      return facts && { ...facts, mtimeMs: dated(facts, 'name') };
+    },
+    async open(path, flags) {
+      const handle = await nodeFiles.open(path, flags);
+      const stat = async () => {
+        const { size, ino, nlink, ...facts } = await handle.stat();
+        return { size, ino, nlink, mtimeMs: dated({ size, ino, nlink, ...facts }, 'handle') };
+      };
+      return new Proxy(handle, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target);
+          if (name === 'stat') return stat;
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+        },
+      });
+    },
+  });
+
+  it('is known where a clock stands still: no later record gets the inode of an earlier one', async () => {
+    const files = dating(() => 0);
+    const first = await take(files);
+    for (let later = 0; later < 10; later++) {
+      const last = await take(files);
+      await expect(first.assertOwned()).rejects.toMatchObject({ code: 'Interrupted' });
+      await last.assertOwned();
+    }
+  });
+
+  it('is known where a file is dated anew when it is closed', async () => {
+    const files = dating(({ mtimeMs }, by) => mtimeMs + (by === 'name' ? 1000 : 0));
+    const first = await take(files);
+    await first.assertOwned();
+    const second = await take(files);
+    await expect(first.assertOwned()).rejects.toMatchObject({ code: 'Interrupted' });
+    await second.assertOwned();
+  });
+
+  it('F083 a copy that comes too late is removed', async () => {
+    const first = await take(nodeFiles);
+    await (await openPart(nodeFiles, directory, first)).close();
+    const second = await take(nodeFiles);
+    await take(nodeFiles);
+    await expect(openPart(nodeFiles, directory, second)).rejects.toMatchObject({
+      code: 'Interrupted',
+    });
+    expect((await readdir(directory)).sort()).toEqual(['owner', first.part]);
+  });
 });
 
 it('F087 an abort stops at once, keeps what came, and the next call goes on', async () => {

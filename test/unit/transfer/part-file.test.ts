@@ -64,7 +64,9 @@ afterEach(async () => {
 async function openIn(parent: string, files: Files): Promise<PartFile> {
   const directory = join(parent, String(count++));
   await mkdir(directory);
-  const part = await openPart(files, directory, await Owner.take(files, directory));
+  const owner = await Owner.take(files, directory);
+  const part = await openPart(files, directory, owner);
+  await owner.release();
   parts.push(part);
   return part;
 }
