@@ -162,8 +162,9 @@ it.skipIf(!existsSync('/proc/self/status'))(
   'F090 memory of many transfers at once is bounded, and flat in the size of the files (skipped without /proc)',
   async () => {
     server = await startLyingServer(endless({ sliceBytes: 64 * 1024, everyMs: 1 }));
-    const small = await measure({ mib: 2, times: 16 });
-    const large = await measure({ mib: 16, times: 16 });
+    // the small ones are large enough that their transfers, too, wait for memory
+    const small = await measure({ mib: 8, times: 16 });
+    const large = await measure({ mib: 32, times: 16 });
     const grown = ({ idleRss, peakRss }: Measured) => (peakRss - idleRss) / MIB;
     expect(grown(large), `small ones: ${grown(small)} MiB`).toBeLessThan(
       Math.max(64, 1.5 * grown(small)),
