@@ -6,7 +6,8 @@
 import { ServiceError } from '../../jobs/error-codes.js';
 import type { Bucket, Checksums } from './bucket.js';
 import { crc32Of, type ChecksumKind } from './checksum.js';
-import { isTaken, Refusal } from './refusal.js';
+import { isRefusedWith, isTaken } from './refusal.js';
+import { bodyOf } from './request-body.js';
 
 const PROBE = '.nimbus/.probe';
 const CONTENT = Buffer.from('nimbus\n');
@@ -19,7 +20,7 @@ const WRONG: Record<ChecksumKind, Checksums> = {
 /** The checksum that the server checks, the better one first. Repeatable, and beside others who ask. */
 export async function probe(bucket: Bucket, signal?: AbortSignal): Promise<ChecksumKind> {
   const write = async (checksums: Checksums, ifNew: boolean): Promise<void> => {
-    const body = { open: () => CONTENT, bytes: CONTENT.length, ...checksums };
+    const body = bodyOf(CONTENT, checksums);
     const isWrong = checksums.crc32 !== undefined || checksums.md5 !== undefined;
     const condition = ifNew ? { condition: { ifNoneMatch: '*' as const } } : {};
     await bucket.put(PROBE, body, { mediaType: 'text/plain', once: isWrong, ...condition }, signal);
@@ -44,7 +45,7 @@ function unlessTaken(error: unknown): false {
 }
 
 function unlessRefused(error: unknown): false {
-  if (error instanceof Refusal && error.status === 400) return false;
+  if (isRefusedWith(error, 400)) return false;
   throw error;
 }
 

@@ -14,7 +14,7 @@ import type { Condition, StoredObject } from './bucket.js';
 import { checksumOf } from './checksum.js';
 import { FileBody } from './file-body.js';
 import { compare, TOKEN, type Outgoing, type Publication } from './outgoing.js';
-import { isTaken, isUploadGone, LookAgain, Refusal } from './refusal.js';
+import { FOLDER_IN_THE_WAY, isTaken, isUploadGone, LookAgain, Refusal } from './refusal.js';
 import { digestAt } from './read-through.js';
 import { uploadInParts } from './upload.js';
 import { dropUploads, isFor, readUploads, type UploadRecord } from './upload-record.js';
@@ -135,7 +135,7 @@ async function refuseFolders({ bucket, path, signal }: Publication): Promise<voi
     })(),
   ]);
   if (taken.includes(true))
-    throw new ServiceError('Conflict', 'A folder of the path is a file, or the path is a folder', {
+    throw new ServiceError('Conflict', FOLDER_IN_THE_WAY, {
       details: { path },
     });
 }

@@ -23,6 +23,9 @@ export class Refusal extends Error {
   }
 }
 
+/** A file and a folder of one name. */
+export const FOLDER_IN_THE_WAY = 'A folder of the path is a file, or the path is a folder';
+
 /** Something changed under our hands: what is there has to be looked at before another try. */
 export class LookAgain extends Error {
   override readonly name = 'LookAgain';
@@ -56,6 +59,11 @@ const FULL = /QuotaExceeded|StorageFull|InsufficientStorage|InsufficientCapacity
 
 function isFull(status: number, code: string): boolean {
   return status === 507 || FULL.test(code);
+}
+
+/** Answered no, with one of these statuses. */
+export function isRefusedWith(error: unknown, ...statuses: number[]): error is Refusal {
+  return error instanceof Refusal && statuses.includes(error.status);
 }
 
 /** A condition of ours did not hold: somebody else was first. */
@@ -122,7 +130,7 @@ export function toStoreError(error: unknown, bucket: string): unknown {
   if (error.is('KeyTooLongError', 'KeyTooLong'))
     return fail('InvalidInput', `The path is too long for the bucket ${bucket}`);
   if (error.is('ObjectParentIsFile', 'ExistingObjectIsDirectory', 'XMinioParentIsObject'))
-    return fail('Conflict', 'A folder of the path is a file, or the path is a folder');
+    return fail('Conflict', FOLDER_IN_THE_WAY);
   if (isTaken(error)) return fail('Conflict', 'The file was replaced meanwhile');
   if (mayPass(error))
     return new ServiceError(

@@ -22,6 +22,7 @@ import { unlessAborted } from './insist.js';
 import { publishObject } from './publish.js';
 import { digestAt, readObject } from './read-through.js';
 import { isOutOfReach, toStoreError } from './refusal.js';
+import { bodyOf } from './request-body.js';
 import { createSlots } from './slots.js';
 import { sweepUploads } from './sweep.js';
 import { dropUploads } from './upload-record.js';
@@ -76,8 +77,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     const bytes = Buffer.from(content);
     const checksum =
       (await abilities()) === 'crc32' ? { crc32: crc32Of(bytes) } : { md5: md5Of(bytes) };
-    const body = { open: () => bytes, bytes: bytes.length, ...checksum };
-    await bucket.put(path, body, { mediaType });
+    await bucket.put(path, bodyOf(bytes, checksum), { mediaType });
   };
   const putRecord = async (path: string, value: unknown): Promise<void> => {
     const place = `${RECORDS}/${toWrite(path)}`;

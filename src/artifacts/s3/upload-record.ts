@@ -10,6 +10,7 @@ import { digestName } from '../held.js';
 import type { Bucket } from './bucket.js';
 import { crc32Of } from './checksum.js';
 import { Refusal } from './refusal.js';
+import { bodyOf } from './request-body.js';
 
 const uploadSchema = z.object({
   /** Where the object is to be. */
@@ -47,7 +48,7 @@ export async function writeUpload(
   signal?: AbortSignal,
 ): Promise<void> {
   const content = Buffer.from(JSON.stringify(record));
-  const body = { open: () => content, bytes: content.length, crc32: crc32Of(content) };
+  const body = bodyOf(content, { crc32: crc32Of(content) });
   await bucket.put(placeOf(record), body, { mediaType: 'application/json' }, signal);
 }
 

@@ -3,11 +3,11 @@
  * nothing is visible before the one request that completes the upload, which carries the condition. Several parts go at
  * once, each streamed from the file: memory does not grow with size.
  */
-import { agrees, type Part } from './bucket.js';
 import { checksumOf, combineCrc32, compositeCrc32, type ChecksumKind } from './checksum.js';
 import { FileBody } from './file-body.js';
 import { compare, type Outgoing } from './outgoing.js';
-import { isUploadGone, LookAgain, Refusal } from './refusal.js';
+import { agrees, md5OfETag, type Part } from './part.js';
+import { isRefusedWith, isUploadGone, LookAgain } from './refusal.js';
 import { forgetUpload, readUploads, writeUpload, type UploadRecord } from './upload-record.js';
 
 const MOST_PARTS = 10_000;
@@ -127,7 +127,7 @@ async function sendPiece(outgoing: Outgoing, begun: Begun, piece: Piece): Promis
     // A server may keep a part's checksum to itself; its ETag is then the part's MD5.
     const shown = checksums === 'md5' || there.crc32 !== null;
     const proof = shown ? { [checksums]: own } : { md5: await checksum('md5') };
-    const isMd5 = /^"?[0-9a-f]{32}"?$/.test(there.etag);
+    const isMd5 = md5OfETag(there.etag) !== null;
     if ((there.crc32 !== null || isMd5) && agrees(there, proof))
       return { ...there, crc32: checksums === 'crc32' ? own : null };
   }
@@ -150,7 +150,7 @@ async function complete(outgoing: Outgoing, begun: Begun, sent: Sent[]): Promise
     await bucket.completeUpload(path, upload_id, { parts: sent, condition, crc32, bytes }, signal);
   } catch (error) {
     // Parts that were sent anew, or an upload that was ended, in the same moment: refused in many ways.
-    if (error instanceof Refusal && [400, 409].includes(error.status)) throw new LookAgain(error);
+    if (isRefusedWith(error, 400, 409)) throw new LookAgain(error);
     throw error;
   }
 }
