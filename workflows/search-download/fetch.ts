@@ -1,8 +1,8 @@
 /**
  * The second phase: one chunk of the plan a run, and of it a window of products at a time.
  *
- * The awaits are counted: whatever is told in one step goes into one recording (shared/recorder.ts), so that one more
- * between a product's end and the next one's beginning would part old histories from this code.
+ * What is told in one step goes into one recording (shared/recorder.ts): an await more or less between a product's end and
+ * the next one's beginning may change what a recording holds, and with it the order of commands that a replay expects.
  */
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { PlannedProduct } from '../../activities/index.js';
