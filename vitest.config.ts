@@ -1,38 +1,54 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
-// Unit tests run from source, side by side; then the contract suites against real servers; then the built product as
-// real processes, alone and one file at a time, because those tests measure and kill things.
+// Unit tests run from source beside the contract suites against real servers; then the built product as real processes.
+// Most of these tests wait, for servers, timers and disks, so more files run at once than vitest would start by itself.
+// What holds a clock or memory against a narrow limit, or counts what a killed process costs, runs last and by itself.
+const SIDE_BY_SIDE = Math.max(3, availableParallelism());
+const HEAVY_SIDE_BY_SIDE = Math.max(2, Math.floor(availableParallelism() / 2));
+
+const measuring = {
+  unit: ['load', 'limited', 'bandwidth'].map((name) => `test/unit/transfer/${name}.test.ts`),
+  e2e: ['test/faults/**/*.test.ts'],
+};
+const unit = { testTimeout: 20_000 };
+const e2e = { testTimeout: 240_000, hookTimeout: 240_000 };
+const alone = { sequence: { groupOrder: 2 }, maxWorkers: 1 };
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
+          ...unit,
           name: 'unit',
           sequence: { groupOrder: 0 },
+          maxWorkers: SIDE_BY_SIDE,
           include: ['test/unit/**/*.test.ts'],
-          testTimeout: 20_000,
+          exclude: measuring.unit,
         },
       },
       {
         test: {
           name: 'contract',
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 0 },
+          maxWorkers: SIDE_BY_SIDE,
           include: ['test/contract/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
         },
       },
       {
         test: {
+          ...e2e,
           name: 'e2e',
-          sequence: { groupOrder: 2 },
-          include: ['test/{workflow,replay,e2e,faults}/**/*.test.ts'],
-          testTimeout: 240_000,
-          hookTimeout: 240_000,
-          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          maxWorkers: HEAVY_SIDE_BY_SIDE,
+          include: ['test/{workflow,replay,e2e}/**/*.test.ts'],
         },
       },
+      { test: { ...unit, ...alone, name: 'unit-alone', include: measuring.unit } },
+      { test: { ...e2e, ...alone, name: 'e2e-alone', include: measuring.e2e } },
     ],
   },
 });

@@ -14,7 +14,12 @@ const checks = {
   lint: tool('eslint/bin/eslint.js', '.'),
   types: tool('typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.test.json'),
 };
-const projects = ['unit', 'contract', 'e2e'];
+/** What a word stands for: the projects of vitest.config.ts, those that run by themselves included. */
+const projects = {
+  unit: ['unit', 'unit-alone'],
+  contract: ['contract'],
+  e2e: ['e2e', 'e2e-alone'],
+};
 
 const options = parse(process.argv.slice(2));
 const tally = { passed: 0, failed: 0, skipped: 0, skips: {}, failures: [] };
@@ -38,7 +43,7 @@ async function main() {
 async function everything() {
   if ((await run(process.execPath, [join(root, 'scripts/ready.mjs')], { cwd: root })) !== 0)
     return fail('the checkout could not be made ready, see above');
-  for (const name of options.checks) if (!interrupted) await check(name);
+  if (!interrupted) await Promise.all(options.checks.map(check));
   if (options.projects.length === 0 || interrupted) return;
   if (options.projects.some((project) => project !== 'unit')) await provision();
   if (!interrupted) await tests();
@@ -77,7 +82,9 @@ async function tests() {
   const file = join(scratch, 'tally.json');
   try {
     say(`tests: ${[...options.projects, ...options.filters].join(' ')} …`);
-    const chosen = options.projects.map((project) => `--project=${project}`);
+    const chosen = options.projects
+      .flatMap((project) => projects[project])
+      .map((project) => `--project=${project}`);
     const runner = join(root, 'scripts/lib/vitest-tally.mjs');
     const code = await run(process.execPath, [runner, file, ...chosen, ...options.filters], {
       cwd: root,
@@ -109,16 +116,16 @@ function fail(what) {
 
 function parse(args) {
   const words = args.filter((arg) => !arg.startsWith('--'));
-  const known = [...Object.keys(checks), ...projects];
+  const known = [...Object.keys(checks), ...Object.keys(projects)];
   const filters = words.filter((word) => !known.includes(word));
   const named = words.filter((word) => known.includes(word));
   const all = words.length === 0;
   const pick = (names) => names.filter((name) => all || named.includes(name));
-  const chosen = pick(projects);
+  const chosen = pick(Object.keys(projects));
   return {
     closingLineFile: args.find((arg) => arg.startsWith('--closing-line='))?.slice(15),
     checks: pick(Object.keys(checks)),
-    projects: chosen.length === 0 && filters.length > 0 ? projects : chosen,
+    projects: chosen.length === 0 && filters.length > 0 ? Object.keys(projects) : chosen,
     filters,
   };
 }
