@@ -9,9 +9,11 @@ const HEAVY_SIDE_BY_SIDE = Math.max(2, Math.floor(availableParallelism() / 2));
 
 const measuring = {
   unit: ['load', 'limited', 'bandwidth'].map((name) => `test/unit/transfer/${name}.test.ts`),
+  contract: ['test/contract/mirror.mongo-rate.test.ts'],
   e2e: ['test/faults/**/*.test.ts'],
 };
 const unit = { testTimeout: 20_000 };
+const contract = { testTimeout: 60_000, hookTimeout: 120_000 };
 const e2e = { testTimeout: 240_000, hookTimeout: 240_000 };
 const alone = { sequence: { groupOrder: 2 }, maxWorkers: 1 };
 
@@ -30,12 +32,12 @@ export default defineConfig({
       },
       {
         test: {
+          ...contract,
           name: 'contract',
           sequence: { groupOrder: 0 },
           maxWorkers: SIDE_BY_SIDE,
           include: ['test/contract/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          exclude: measuring.contract,
         },
       },
       {
@@ -48,6 +50,7 @@ export default defineConfig({
         },
       },
       { test: { ...unit, ...alone, name: 'unit-alone', include: measuring.unit } },
+      { test: { ...contract, ...alone, name: 'contract-alone', include: measuring.contract } },
       { test: { ...e2e, ...alone, name: 'e2e-alone', include: measuring.e2e } },
     ],
   },

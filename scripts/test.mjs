@@ -17,7 +17,7 @@ const checks = {
 /** What a word stands for: the projects of vitest.config.ts, those that run by themselves included. */
 const projects = {
   unit: ['unit', 'unit-alone'],
-  contract: ['contract'],
+  contract: ['contract', 'contract-alone'],
   e2e: ['e2e', 'e2e-alone'],
 };
 
