@@ -230,7 +230,9 @@ export class Fetcher {
       return;
     }
     if (exchange.received === 0 && this.#silences < Math.log2(MOST_PATIENCE)) this.#silences++;
-    work.ledger.doubt(Math.max(claim.proof, start + exchange.received));
+    // What was on disk before is not proven yet where the cut came early; where it was replaced, its end lies elsewhere now.
+    work.ledger.doubt(claim.proof);
+    work.ledger.doubt(start + exchange.received);
     throw ending.cut;
   }
 
