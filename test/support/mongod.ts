@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { basename, delimiter, join } from 'node:path';
@@ -23,6 +23,7 @@ export interface TestMongod {
 }
 
 export interface TestMongodProcess {
+  /** Resolves once the server has ended or stands still; without /proc, that it stands still is taken on trust. */
   kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
   /** Starts it again on the same port and data; resolves once it takes writes. */
   start(): Promise<void>;
@@ -76,6 +77,7 @@ export async function startMongod(options: { standalone?: boolean } = {}): Promi
       async kill(signal) {
         child.kill(signal);
         if (signal === 'SIGKILL' || signal === 'SIGTERM') await exited(child);
+        if (signal === 'SIGSTOP') await stopped(child);
       },
       async start() {
         child = await run(binary, directory, port, replication);
@@ -115,6 +117,12 @@ async function run(
 
 async function exited(child: ChildProcess): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
+/** On a busy machine a process goes on until one of its threads has seen the signal. */
+async function stopped({ pid }: ChildProcess): Promise<void> {
+  const state = () => /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
+  while (existsSync(`/proc/${pid}/stat`) && state() !== 'T') await sleep(5);
 }
 
 async function initiate(port: number): Promise<void> {
