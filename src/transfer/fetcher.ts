@@ -221,8 +221,14 @@ export class Fetcher {
       (cut: Error) => ({ excess: false, cut }),
     );
     this.fetchedBytes += exchange.received;
-    this.wasOverrun ||= ending.excess || inlet.isOverrun;
+    const isOverrun = ending.excess || inlet.isOverrun;
+    this.wasOverrun ||= isOverrun;
     await inlet.settle().finally(() => work.writer.connections--);
+    if (isOverrun && !this.options.hasDigests) {
+      // At once: whoever goes on after an end that comes too early must find nothing of it to believe.
+      await work.forget(start, Math.min(end, Number.MAX_SAFE_INTEGER));
+      throw tooMuch();
+    }
     if (exchange.received > 0) this.#silences = 0;
     if (ending.cut === null || inlet.isStopped) {
       if (Number.isFinite(end) && work.ledger.bytes === before)
@@ -298,4 +304,9 @@ export class Fetcher {
     work.ledger.doubt(from);
     throw retry('SourceChanged', `The server does not repeat what is on disk at byte ${at}`);
   }
+}
+
+/** The server sends more than it announced: then nobody knows what the rest of its answer is worth. */
+export function tooMuch(): Retry {
+  return retry('SourceRefused', 'The server sends more bytes than it announced', { tries: 3 });
 }

@@ -18,7 +18,7 @@ import {
   stored,
   toStoreError,
 } from './errors.js';
-import { Fetcher } from './fetcher.js';
+import { Fetcher, tooMuch } from './fetcher.js';
 import { dispositionName, sanitiseFileName } from './file-name.js';
 import type { FileHandleLike, Files } from './files.js';
 import type { HashPool } from './hash-pool.js';
@@ -157,8 +157,21 @@ export class Session {
       state,
       names,
     );
+    await this.#doubtTheWhole();
     this.#highWater = this.#work.ledger.bytes;
     if (this.#highWater > 0) this.#tellProgress(this.#highWater);
+  }
+
+  /**
+   * Whoever wrote the last byte may have ended before the answer that brought it did, and that may have been a lie. Where no
+   * digest would tell, the end is asked for once more.
+   */
+  async #doubtTheWhole(): Promise<void> {
+    const work = this.#work;
+    const total = this.#fetcher.total(work);
+    if (this.#announced.length > 0 || !total || work.have < total) return;
+    await work.forget(total - 1, total);
+    work.ledger.doubt(total - 1);
   }
 
   #tellProgress(bytes: number): void {
@@ -314,8 +327,7 @@ export class Session {
       throw retry('StoreUnavailable', 'The disk gave back other bytes than were written');
     }
     const { verdict, facts } = await this.#prove(part.file, bytes, digests, work.facts);
-    const isDoubtful = this.#fetcher.wasOverrun && this.#announced.length === 0;
-    if (verdict.kind !== 'verified' || isDoubtful) return await this.#reject(verdict, facts);
+    if (verdict.kind !== 'verified') return await this.#reject(verdict, facts);
     // A name that the server gave is nowhere else, should the file be proven again.
     if (work.facts?.disposition != null) await work.journal.begin();
     const path = await work.rename(VERIFIED);
@@ -355,15 +367,14 @@ export class Session {
 
   /** A whole copy that is not good enough: always throws. */
   async #reject(
-    verdict: Verdict,
+    verdict: Exclude<Verdict, { kind: 'verified' }>,
     { bytes, digests }: { bytes: number; digests: Checksum[] },
   ): Promise<never> {
     if (this.#fetcher.wasOverrun) {
       this.#fetcher.wasOverrun = false;
       await this.#forgetAll();
-      throw retry('SourceRefused', 'The server sends more bytes than it announced', { tries: 3 });
+      throw tooMuch();
     }
-    if (verdict.kind === 'verified') throw new ServiceError('Internal', 'A good copy was rejected');
     const mayBeShort =
       verdict.kind === 'incomplete' || (verdict.kind === 'mismatch' && this.#wasShort(bytes));
     if (mayBeShort) {

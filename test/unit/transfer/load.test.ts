@@ -166,11 +166,10 @@ it.skipIf(!existsSync('/proc/self/status'))(
     const small = await measure({ mib: 8, times: 16 });
     const large = await measure({ mib: 32, times: 16 });
     const grown = ({ idleRss, peakRss }: Measured) => (peakRss - idleRss) / MIB;
+    // What engine.ts promises of 64 connections, 72 MiB, and 24 for sockets, heap and what is not collected yet
     expect(grown(large), `small ones: ${grown(small)} MiB`).toBeLessThan(
-      Math.max(64, 1.5 * grown(small)),
+      Math.max(72 + 24, 1.5 * grown(small)),
     );
-    // 16 transfers of at most 4 connections; the issue allows 130 MiB to an engine with 4
-    expect(grown(large)).toBeLessThan(16 * 12);
   },
   120_000,
 );

@@ -6,6 +6,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { failingOnce } from '../../support/failing-files.js';
 import { chunked, honest, type Answer, type Script } from '../../support/lying-server.js';
 import { bytesOf, useKits, md5, OVERLAP_BYTES, type Kit } from '../../support/transfer-kit.js';
 
@@ -392,6 +393,36 @@ it('F013 an error text in a repeated part, and a cut behind it, is rolled back w
   });
   const result = await kit.fetch(kit.source(short, { checksums: [] }));
   expect((await kit.content(result)).equals(short)).toBe(true);
+});
+
+it('F012 a page of which the file’s length was kept is not the file for whoever goes on, with no digest to tell', async () => {
+  const short = bytesOf(6);
+  const stop = new AbortController();
+  const kit = await serve((request) => {
+    const good = honest(request, short);
+    if (request.index === 0) return { ...good, body: short.subarray(0, 2), then: 'end' };
+    if (request.index > 1) return good;
+    setTimeout(() => stop.abort(), 20);
+    return {
+      headers: { 'content-type': 'text/html' },
+      body: '<!DOCTYPE html><p>Log in',
+      then: 'end',
+    };
+  });
+  const source = kit.source(short, { checksums: [] });
+  await kit.fetch(source, { signal: stop.signal }).catch(() => undefined);
+  expect((await kit.content(await kit.fetch(source))).equals(short)).toBe(true);
+});
+
+it('F012 the end of a whole that an earlier call left is asked for once more, with no digest to tell', async () => {
+  const lie = Buffer.from(file);
+  lie[file.length - 7]! ^= 1;
+  const kit = await serve((request) => honest(request, request.index === 0 ? lie : file), {
+    files: failingOnce('rename', /verified$/, 'EIO'),
+  });
+  const source = kit.source(file, { checksums: [] });
+  await expect(kit.fetch(source)).rejects.toMatchObject({ code: 'StoreUnavailable' });
+  expect((await kit.content(await kit.fetch(source))).equals(file)).toBe(true);
 });
 
 it('F014 a 202 is not the product', async () => {
