@@ -64,6 +64,8 @@ export class Fetcher {
   #saysHtml = false;
   #differences = 0;
   #silences = 0;
+  /** An answer came that may have been meant for an earlier request. */
+  #distrustsKept = false;
   /** Where the redirects led last. */
   #resolved: string | null = null;
 
@@ -106,12 +108,12 @@ export class Fetcher {
       limits: { ...limits, idleMs: limits.idleMs * 2 ** this.#silences },
       signal,
       client,
-      // What a server says unasked behind a whole answer looks like the next one, and no digest would tell.
-      fresh: !this.options.hasDigests,
+      fresh: this.#distrustsKept || !(isRanged || this.options.hasDigests),
     });
     const { exchange } = opened;
     try {
       const { status, headers, framing } = exchange;
+      this.#assertMeant(exchange);
       if (![200, 206, 416].includes(status))
         await this.#refuse(opened, trustedHeaders, isRanged, lane);
       lane.denials = 0;
@@ -126,6 +128,16 @@ export class Fetcher {
     } finally {
       exchange.close();
     }
+  }
+
+  /**
+   * What a server says unasked behind a whole answer looks like the answer to the next request. A part says where it
+   * belongs; anything else is believed on a kept connection only where a digest will prove it.
+   */
+  #assertMeant({ status, isReused }: Exchange): void {
+    if (this.options.hasDigests || !isReused || (status !== 200 && status !== 416)) return;
+    this.#distrustsKept = true;
+    throw retry('SourceUnavailable', 'The answer may belong to an earlier request', { waitMs: 0 });
   }
 
   #noRanges(message: string): Retry {

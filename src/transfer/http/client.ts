@@ -16,13 +16,17 @@ export class HttpClient {
 
   constructor(readonly proxyFor: ProxyFor) {}
 
-  /** A connection on which nothing is under way. `fresh` = not a kept one. */
+  /** A connection on which nothing is under way. `fresh` = not a kept one, but in the place of one: they are counted. */
   connect(url: URL, rules: HostRules, fresh: boolean): Connection {
     const kept = this.#kept.get(placeOf(url, rules)) ?? [];
-    while (!fresh && kept.length > 0) {
+    while (kept.length > 0) {
       const { connection, timer } = kept.pop()!;
       clearTimeout(timer);
       if (connection.isDestroyed) continue;
+      if (fresh) {
+        connection.destroy();
+        break;
+      }
       connection.holdsProcess(true);
       return connection;
     }

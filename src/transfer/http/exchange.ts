@@ -82,9 +82,14 @@ export class Exchange implements ConnectionUser {
     else void this.#connection.ready.then(() => this.#send());
   }
 
-  /** Was a connection used on which an earlier answer had come, and nothing of this one has? Then try a fresh one. */
+  /** Had an earlier answer come over the connection? */
+  get isReused(): boolean {
+    return this.#connection.served > 0;
+  }
+
+  /** Nothing has come of this answer, over a connection that was kept: then try a fresh one. */
   get isStale(): boolean {
-    return this.#connection.served > 0 && this.#head === null && this.#scratchFill === 0;
+    return this.isReused && this.#head === null && this.#scratchFill === 0;
   }
 
   /** Sends the request and waits for the head of the final answer. */
