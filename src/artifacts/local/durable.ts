@@ -5,7 +5,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stored } from '../../transfer/index.js';
 
-export async function syncFile(path: string): Promise<void> {
+async function syncFile(path: string): Promise<void> {
   const file = await stored(open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
   try {
     await stored(file.sync());
