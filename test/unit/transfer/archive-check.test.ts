@@ -177,9 +177,11 @@ describe('F051 a flipped byte', () => {
           else {
             const { findings, damaged: ranges } = report as ArchiveReport;
             // Deflate can say one thing in several ways, and leaves bits of its last byte unused.
-            if (findings.length === 0) return expect(isDeflatedTheSame(damaged, zip)).toBe(true);
-            for (const { start, bytes } of ranges) zip.copy(damaged, start, start, start + bytes);
-            expect(damaged.equals(zip)).toBe(true);
+            if (findings.length === 0) expect(isDeflatedTheSame(damaged, zip)).toBe(true);
+            else {
+              for (const { start, bytes } of ranges) zip.copy(damaged, start, start, start + bytes);
+              expect(damaged.equals(zip)).toBe(true);
+            }
           }
         },
       ),
