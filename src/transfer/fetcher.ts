@@ -48,6 +48,8 @@ export interface Request {
   /** The answer's head came. */
   onAnswer: (firstByteMs: number) => void;
   onBytes: (bytes: number) => void;
+  /** The answer came as it was announced, and its connection is free; what came is still on its way to the disk. */
+  onReceived: () => void;
   /** See InletOptions. */
   onHold: (isHeld: boolean) => void;
 }
@@ -235,6 +237,7 @@ export class Fetcher {
     this.fetchedBytes += exchange.received;
     const isOverrun = ending.excess || inlet.isOverrun;
     this.wasOverrun ||= isOverrun;
+    if (ending.cut === null && !isOverrun) request.onReceived();
     await inlet.settle().finally(() => work.writer.connections--);
     if (isOverrun && !this.options.hasDigests) {
       // At once: whoever goes on after an end that comes too early must find nothing of it to believe.

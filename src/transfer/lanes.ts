@@ -7,6 +7,7 @@ import { isServiceError } from '../jobs/error-codes.js';
 import type { Concurrency } from './concurrency.js';
 import { cancelledError, ObjectChanged, PartialLost, Retry } from './errors.js';
 import type { Fetcher } from './fetcher.js';
+import type { Claim } from './ledger.js';
 import { PAGE_BYTES, SLAB_BYTES } from './slabs.js';
 import type { ConnectionSlots, Slot } from './slots.js';
 import type { Workspace } from './workspace.js';
@@ -65,9 +66,7 @@ export class Lanes {
   }
 
   #start(slot: Slot): void {
-    const lane = this.#lane()
-      .finally(() => slot.release())
-      .finally(() => this.#running.delete(lane));
+    const lane = this.#lane(slot).finally(() => this.#running.delete(lane));
     this.#running.add(lane);
     lane.then(
       () => this.#running.size === 0 && this.#ended?.resolve(),
@@ -75,33 +74,44 @@ export class Lanes {
     );
   }
 
-  async #lane(): Promise<void> {
-    const { work, fetcher } = this.options;
-    const lane = { denials: 0 };
-    while (!fetcher.isWhole(work) && !this.#isSurplus()) {
-      const claim = this.#claim();
-      if (!claim) return;
-      let failure: { error: unknown } | null = null;
-      this.#busy++;
-      try {
-        const isAlone = this.#busy === 1;
-        await fetcher.fetch(work, {
-          claim,
-          lane,
-          isAlone,
-          isPart: this.#mayBeMany,
-          signal: this.#signal,
-          onAnswer: (firstByteMs) => this.options.concurrency.answered(firstByteMs),
-          onBytes: (bytes) => this.options.concurrency.received(bytes, performance.now()),
-          onHold: (isHeld) => this.options.concurrency.holds(isHeld ? 1 : -1, performance.now()),
-        });
-      } catch (error) {
-        failure = { error };
-      } finally {
-        this.#busy--;
-        work.ledger.release(claim);
+  async #lane(first: Slot): Promise<void> {
+    const { work, fetcher, slots } = this.options;
+    const lane = { denials: 0, slot: first };
+    try {
+      while (!fetcher.isWhole(work) && !this.#isSurplus()) {
+        if (!lane.slot.isHeld) lane.slot = await slots.take(this.#signal);
+        const claim = this.#claim();
+        if (!claim) return;
+        const failure = await this.#request(lane, claim);
+        if (failure && !(await this.#goesOn(failure.error))) return;
       }
-      if (failure && !(await this.#goesOn(failure.error))) return;
+    } finally {
+      lane.slot.release();
+    }
+  }
+
+  async #request(lane: { denials: number; slot: Slot }, claim: Claim) {
+    const { work, fetcher, concurrency } = this.options;
+    this.#busy++;
+    try {
+      await fetcher.fetch(work, {
+        claim,
+        lane,
+        isAlone: this.#busy === 1,
+        isPart: this.#mayBeMany,
+        signal: this.#signal,
+        onAnswer: (firstByteMs) => concurrency.answered(firstByteMs),
+        onBytes: (bytes) => concurrency.received(bytes, performance.now()),
+        onHold: (isHeld) => concurrency.holds(isHeld ? 1 : -1, performance.now()),
+        // The next file need not wait for the disk.
+        onReceived: () => this.#isAllClaimed && lane.slot.release(),
+      });
+      return null;
+    } catch (error) {
+      return { error };
+    } finally {
+      this.#busy--;
+      work.ledger.release(claim);
     }
   }
 
@@ -120,6 +130,11 @@ export class Lanes {
     if (error instanceof Retry && !isLast && this.#busy > 0) return false;
     await this.options.onFailure(error);
     return true;
+  }
+
+  get #isAllClaimed(): boolean {
+    const total = this.options.fetcher.total(this.options.work);
+    return total !== null && this.options.work.ledger.unclaimed(total) === 0;
   }
 
   /** May this file be fetched over several connections? */

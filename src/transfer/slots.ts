@@ -6,6 +6,7 @@
 import { cancelledError } from './errors.js';
 
 export interface Slot {
+  readonly isHeld: boolean;
   release: () => void;
 }
 
@@ -39,6 +40,9 @@ export function createConnectionSlots(limit: number): ConnectionSlots {
     inUse++;
     let isHeld = true;
     return {
+      get isHeld() {
+        return isHeld;
+      },
       release: () => {
         if (!isHeld) return;
         isHeld = false;

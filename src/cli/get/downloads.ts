@@ -77,9 +77,9 @@ export async function downloadAll(
   return reports;
 }
 
-/** While some are put in place, the next get ready; where connections keep the number that is fetched from, at any rate. */
+/** While some are put in place, as many are ready to be fetched; where connections limit how many are, at any rate. */
 const filesUnderWay = ({ files, connections }: DownloadSettings): number =>
-  connections <= files ? files + 2 : files;
+  connections <= files ? 2 * files : files;
 
 const isThere = ({ path }: FileReport): boolean => path !== null;
 

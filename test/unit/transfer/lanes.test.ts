@@ -1,8 +1,11 @@
 /** Several connections for one file: what one of them meets must not hang, end or spoil what the others bring. */
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { createConnectionSlots } from '../../../src/transfer/slots.js';
+import { failingFiles } from '../../support/failing-files.js';
 import { honest } from '../../support/lying-server.js';
+import { CANARY } from '../../support/invariants.js';
 import { bytesOf, useKits } from '../../support/transfer-kit.js';
 
 const MIB = 1024 * 1024;
@@ -55,6 +58,55 @@ it.each([
     expect(free < 4).toBe(expected.startsWith('fewer'));
   },
 );
+
+it('the next file is asked for over the same connection while the last bytes of one wait for the disk', async () => {
+  const file = bytesOf(300_000);
+  let asked: (nothing: undefined) => void = () => undefined;
+  const isAsked = new Promise<undefined>((resolve) => (asked = resolve));
+  const kit = await serve(
+    (request) => {
+      if (request.index === 1) asked(undefined);
+      return honest(request, file, { etag: '"one"' });
+    },
+    {
+      files: failingFiles(({ name, path }) =>
+        name === 'write' && /first\/part\./.test(path) ? isAsked : undefined,
+      ),
+    },
+  );
+  const slots = createConnectionSlots(1);
+  const fetchTo = (name: string) =>
+    kit.fetch(kit.source(file), { slots, directory: join(kit.directory, name) });
+  const results = await Promise.all([fetchTo('first'), fetchTo('second')]);
+  for (const result of results) expect((await kit.content(result)).equals(file)).toBe(true);
+  expect(kit.server.connections().accepted).toBe(1);
+  expect(slots.inUse).toBe(0);
+});
+
+it('a file that has given its connection on waits for another in turn, should its last answer turn out wrong', async () => {
+  const file = bytesOf(300_000);
+  const path: string[] = [];
+  const kit = await serve((request) => {
+    path.push(request.path);
+    expect(request.atOnce).toBe(1);
+    const answer = honest(request, file, { etag: '"one"' });
+    const body = Buffer.from(answer.body as Buffer);
+    if (request.path !== '/first') return answer;
+    if (path.length === 1) return { ...answer, body: body.subarray(0, 200_000), then: 'reset' };
+    // what must repeat itself after the cut does not
+    if (path.length === 2) body[0]! ^= 1;
+    return { ...answer, body };
+  });
+  const slots = createConnectionSlots(1);
+  const fetch = (name: string) => {
+    const source = kit.source(file, { url: `${kit.server.url(`/${name}`)}?signature=${CANARY}` });
+    return kit.fetch(source, { slots, directory: join(kit.directory, name) });
+  };
+  const results = await Promise.all([fetch('first'), fetch('second')]);
+  for (const result of results) expect((await kit.content(result)).equals(file)).toBe(true);
+  expect(path).toEqual(['/first', '/first', '/second', '/first']);
+  expect(slots.inUse).toBe(0);
+});
 
 it('a connection that lags behind all others is read on, however much of what follows is in memory', async () => {
   const file = Buffer.concat(Array.from({ length: 32 }, (_, i) => bytesOf(MIB, i + 1)));
