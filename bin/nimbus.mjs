@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import module from 'node:module';
 
-const main = new URL('../dist/src/cli/main.js', import.meta.url);
+const main = new URL('../dist/program/cli/main.js', import.meta.url);
 if (!existsSync(main)) {
   console.error('nimbus: not built yet. Run: npm ci && npm run build');
   process.exit(69);

@@ -1,5 +1,6 @@
-// Sources → dist: the TypeScript compiler, then one bundle of the workflows for the worker. Built aside and swapped in
-// whole, one build at a time, so that nobody ever runs a half-built product. `--if-stale`: only when sources changed.
+// Sources → dist: the TypeScript compiler, one bundle of the workflows for the worker, and the `nimbus` command in few
+// files, because it starts a third sooner than from a hundred. Built aside and swapped in whole, one build at a time, so
+// that nobody ever runs a half-built product. `--if-stale`: only when sources changed.
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,6 +46,7 @@ async function build(wanted) {
       return code;
     }
     await bundleWorkflows(fresh);
+    await bundleCommand(fresh);
     writeMark(join(fresh, '.built-from'), wanted);
     swap(fresh);
     say(`built after ${since(startMs)}`);
@@ -68,6 +70,22 @@ async function bundleWorkflows(fresh) {
   };
   const { code } = await bundleWorkflowCode({ workflowsPath, logger: quiet });
   writeFileSync(join(fresh, 'workflow-bundle.js'), code);
+}
+
+/** As deep below dist as what it is made of: paths that are relative to a module hold in both. */
+async function bundleCommand(fresh) {
+  const { build } = await import('esbuild');
+  await build({
+    entryPoints: [join(fresh, 'src/cli/main.js')],
+    outdir: join(fresh, 'program/cli'),
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    packages: 'external',
+    logLevel: 'warning',
+  });
 }
 
 function swap(fresh) {

@@ -1,4 +1,4 @@
-/** Where the project lies and which version it is: package.json is two folders above src/cli, three above dist/src/cli. */
+/** Where the project lies and which version it is: package.json is two folders above src/cli, three above dist/program/cli. */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -37,7 +37,7 @@ const GRACE = '8s';
 /** Cancellation reaches an activity with its heartbeat: this bounds how long it is underway. */
 const HEARTBEAT_THROTTLE = '500ms';
 
-/** Compiled beside dist/src by scripts/build.mjs. */
+/** In dist, where scripts/build.mjs puts it: two folders above this module, compiled or bundled. */
 const bundlePath = fileURLToPath(new URL('../../workflow-bundle.js', import.meta.url));
 
 let runtimeInstalled = false;

@@ -75,7 +75,7 @@ function whatIsMissing() {
     return `The harness of the peers is not here (${shared}): nothing was measured. test/bench/transfer.bench.mjs needs none`;
   if (!existsSync(join(home, 'faulty')) || !existsSync(join(www, 'B3SUMS')))
     return `The harness is not set up: run ${join(shared, 'setup.sh')} once`;
-  if (options.nimbus === undefined && !existsSync(join(root, 'dist/src/cli/main.js')))
+  if (options.nimbus === undefined && !existsSync(join(root, 'dist/program/cli/main.js')))
     return 'Nimbus is not built: npm run build';
   return null;
 }
