@@ -110,7 +110,7 @@ export class Fetcher {
       limits: { ...limits, idleMs: limits.idleMs * 2 ** this.#silences },
       signal,
       client,
-      fresh: this.#distrustsKept || !(isRanged || this.options.hasDigests),
+      fresh: this.#distrustsKept || !(this.options.hasDigests || pin !== null),
     });
     const { exchange } = opened;
     try {
@@ -133,8 +133,8 @@ export class Fetcher {
   }
 
   /**
-   * What a server says unasked behind a whole answer looks like the answer to the next request. A part says where it
-   * belongs; anything else is believed on a kept connection only where a digest will prove it.
+   * What a server says unasked behind a whole answer looks like the answer to the next request. Where no digest will tell,
+   * a kept connection is trusted with parts alone that a strong ETag pins: a part says where it belongs, and to what.
    */
   #assertMeant({ status, isReused }: Exchange): void {
     if (this.options.hasDigests || !isReused || (status !== 200 && status !== 416)) return;

@@ -7,6 +7,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Checksum } from '../../../src/jobs/product.js';
 import { Exchange, type BodySink } from '../../../src/transfer/http/exchange.js';
 import { HttpClient } from '../../../src/transfer/http/client.js';
 import { open } from '../../../src/transfer/http/open.js';
@@ -83,6 +84,28 @@ describe('a kept connection', () => {
       expect((await ask(client, server.url())).body.equals(file)).toBe(true);
     expect(server.requests.map(({ connection }) => connection)).toEqual([0, 0, 0, 0]);
   });
+
+  it.each([1, 4])(
+    'does not bring the first answer of a file that no digest proves (%i connections)',
+    async (connections) => {
+      const other = bytesOf(file.length, 2);
+      const kit = await serveKit(
+        // as a server answers that is one answer late
+        (request) => {
+          const isLate = request.connection === 0 && request.path === '/unproven';
+          return honest(request, isLate ? other : file);
+        },
+        { connections },
+      );
+      const fetch = (name: string, checksums: Checksum[]) => {
+        const source = kit.source(file, { checksums, url: kit.server.url(`/${name}`) });
+        return kit.fetch(source, { directory: join(kit.directory, name) });
+      };
+      await fetch('proven', [{ algorithm: 'md5', value: md5(file) }]);
+      const result = await fetch('unproven', []);
+      expect((await kit.content(result)).equals(file)).toBe(true);
+    },
+  );
 
   it('is not used again when something came behind the answer', async () => {
     const server = await serve((request) => {
