@@ -10,10 +10,15 @@ import { ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { cancelledError, stored, toStoreError } from './errors.js';
 import { hashThread, type HashAnswer, type HashRequest } from './hash-thread.js';
+import { md5Module } from './md5/code.js';
+import { MD5_SCRATCH_BYTES, md5Lanes } from './md5/lanes.js';
 import type { Block, Checkpoint } from './records.js';
 import { SlabPool, type Slab } from './slabs.js';
 
 const STEP_BYTES = 4 * 1024 * 1024;
+/** What a thread reads of a file at a time, and the memory that it has for itself. */
+const FILE_BYTES = 256 * 1024;
+const THREAD_BYTES = MD5_SCRATCH_BYTES + FILE_BYTES;
 /** While more is to come, a thread is not woken to read less. */
 const LEAST_STEP_BYTES = 1024 * 1024;
 /** Bytes in memory are kept for the thread when they are this near to where it stands, and so many pieces of them. */
@@ -27,8 +32,6 @@ export interface Following {
   written?: readonly Block[];
   /** Go on from here, where it holds the state of every algorithm. */
   checkpoint?: Checkpoint | null;
-  /** Use hashes whose state can be saved; they are a little slower. */
-  saveable?: boolean;
 }
 
 export interface HashJob {
@@ -36,7 +39,6 @@ export interface HashJob {
   readonly handed: number;
   /** Start of the first journalled block that the disk did not give back as it was written. */
   readonly damagedFrom: number | null;
-  readonly isSaveable: boolean;
   /** Bytes that are about to be written, each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
   offer: (position: number, slab: Slab, start: number, length: number) => void;
   /** Lets go of what was offered and is not next yet: that is read back once it is in the file. */
@@ -59,20 +61,23 @@ export interface HashPool {
   close: () => Promise<void>;
 }
 
-/** Algorithms whose state can be saved. */
-const SAVEABLE: readonly ChecksumAlgorithm[] = ['md5'];
-
-export function canSave(algorithms: readonly ChecksumAlgorithm[]): boolean {
-  return algorithms.every((algorithm) => SAVEABLE.includes(algorithm));
-}
+/** Then the state can be saved. */
+const isMd5Alone = (algorithms: readonly ChecksumAlgorithm[]): boolean =>
+  algorithms.length > 0 && algorithms.every((algorithm) => algorithm === 'md5');
 
 export function createHashPool(threads: number): HashPool {
-  const slabs = new SlabPool();
-  const lanes = Array.from({ length: threads }, () => new Lane(slabs));
+  const slabs = new SlabPool(threads * THREAD_BYTES);
+  const lanes = Array.from(
+    { length: threads },
+    (_, i) => new Lane(slabs.memory, slabs.besides + i * THREAD_BYTES),
+  );
   return {
     slabs,
     follow(following) {
-      const lane = lanes.reduce((least, one) => (one.jobs.size < least.jobs.size ? one : least));
+      // Files on one thread share its steps of MD5; of other digests each thread computes its own.
+      const lane = isMd5Alone(following.algorithms)
+        ? lanes[0]!
+        : lanes.reduce((least, one) => (one.jobs.size < least.jobs.size ? one : least));
       return new FollowingJob(lane, following);
     },
     async close() {
@@ -100,13 +105,19 @@ export async function hashFile(
   }
 }
 
+let md5Code: WebAssembly.Module | undefined;
+
 /** One thread, started when first needed and replaced should it die. */
 class Lane {
   readonly jobs = new Map<number, FollowingJob>();
   static #ids = 0;
   #worker: Worker | null = null;
 
-  constructor(readonly slabs: SlabPool) {}
+  constructor(
+    readonly memory: WebAssembly.Memory,
+    /** Of the thread's own part of it. */
+    readonly offset: number,
+  ) {}
 
   add(job: FollowingJob): number {
     const id = ++Lane.#ids;
@@ -125,10 +136,17 @@ class Lane {
 
   #start(): Worker {
     const source = `
-      const { parentPort, workerData } = require('node:worker_threads');
+      const { parentPort: port, workerData } = require('node:worker_threads');
       const load = require('node:module').createRequire(workerData.from);
-      (${hashThread.toString()})(parentPort, load, workerData.shared);`;
-    const workerData = { from: import.meta.url, shared: this.slabs.shared };
+      const md5Lanes = ${md5Lanes.toString()};
+      (${hashThread.toString()})({ ...workerData, port, load, md5Lanes });`;
+    const file = this.offset + MD5_SCRATCH_BYTES;
+    const workerData = {
+      from: import.meta.url,
+      md5Module: (md5Code ??= md5Module()),
+      memory: this.memory,
+      scratch: { md5: this.offset, file, fileBytes: FILE_BYTES },
+    };
     const worker = new Worker(source, { eval: true, workerData });
     worker.unref();
     worker.on('message', (answer: HashAnswer) => this.jobs.get(answer.job)?.take(answer));
@@ -148,7 +166,7 @@ class Lane {
 class FollowingJob implements HashJob {
   damagedFrom: number | null = null;
   handed: number;
-  readonly isSaveable: boolean;
+  readonly #canSave: boolean;
   readonly #id: number;
   readonly #lane: Lane;
   readonly #written: readonly Block[];
@@ -167,17 +185,14 @@ class FollowingJob implements HashJob {
   /** Called whenever something changed: a step ended, digests came, the job failed. */
   #changed: () => void = () => undefined;
 
-  constructor(lane: Lane, { fd, algorithms, written, checkpoint: saved, saveable }: Following) {
-    const isComplete = algorithms.every((name) => saved?.states[name] !== undefined);
-    const checkpoint = isComplete && canSave(algorithms) ? saved : null;
+  constructor(lane: Lane, { fd, algorithms, written, checkpoint: saved }: Following) {
+    this.#canSave = isMd5Alone(algorithms);
+    const checkpoint = this.#canSave && saved?.states['md5'] !== undefined ? saved : null;
     this.#lane = lane;
     this.handed = checkpoint?.upTo ?? 0;
-    this.isSaveable = checkpoint != null || (saveable === true && canSave(algorithms));
     this.#written = (written ?? []).filter(({ offset }) => offset >= this.handed);
     this.#id = lane.add(this);
-    const states = this.isSaveable
-      ? Object.fromEntries(algorithms.map((name) => [name, checkpoint?.states[name] ?? '']))
-      : {};
+    const { states = {} } = checkpoint ?? {};
     lane.send({ type: 'start', job: this.#id, fd, algorithms, states, upTo: this.handed });
   }
 
@@ -223,7 +238,7 @@ class FollowingJob implements HashJob {
   }
 
   async checkpoint(): Promise<Checkpoint | null> {
-    if (!this.isSaveable || this.#over || this.handed === 0) return null;
+    if (!this.#canSave || this.#over || this.handed === 0) return null;
     const upTo = this.handed;
     const states = await new Promise<Record<string, string> | null>((resolve) => {
       this.#saved.push(resolve);

@@ -6,8 +6,9 @@
 import type * as Crypto from 'node:crypto';
 import type * as Fs from 'node:fs';
 import type * as Zlib from 'node:zlib';
-import type * as HashWasm from 'hash-wasm';
 import type { ChecksumAlgorithm } from '../jobs/product.js';
+import type { Md5Code } from './md5/code.js';
+import type { Md5, Md5Lanes } from './md5/lanes.js';
 
 export type HashRequest =
   | {
@@ -15,7 +16,7 @@ export type HashRequest =
       job: number;
       fd: number;
       algorithms: ChecksumAlgorithm[];
-      /** By algorithm, base64: the state over bytes [0, upTo). An algorithm with a state, or with an empty one, is one that can be saved. */
+      /** By algorithm, base64: the state over bytes [0, upTo). */
       states: Record<string, string>;
       upTo: number;
     }
@@ -34,134 +35,137 @@ export type HashAnswer =
   | { type: 'digests'; job: number; digests: { algorithm: ChecksumAlgorithm; value: string }[] }
   | { type: 'failed'; job: number; message: string; errno: string | null };
 
-/** @param load `require`, resolving from the engine's own module. */
-export function hashThread(
+export interface HashThread {
   port: {
     on: (event: 'message', listener: (message: HashRequest) => void) => void;
     postMessage: (message: HashAnswer) => void;
-  },
-  load: (id: string) => unknown,
-  shared: SharedArrayBuffer,
-): void {
+  };
+  /** `require`, resolving from the engine's own module. */
+  load: (id: string) => unknown;
+  md5Lanes: (code: Md5Code, memory: SharedArrayBuffer, scratch: number) => Md5Lanes;
+  md5Module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  /** Where the thread's own part of the memory lies: what `md5Lanes` needs, then room to read a file into. */
+  scratch: { md5: number; file: number; fileBytes: number };
+}
+
+export function hashThread({ port, load, ...given }: HashThread): void {
   interface Hasher {
     update: (bytes: Uint8Array) => unknown;
     digest: (format: 'hex') => string;
-    save?: () => Uint8Array;
   }
   interface Job {
     fd: number;
-    hashers: { algorithm: ChecksumAlgorithm; hasher: Hasher }[];
+    algorithms: ChecksumAlgorithm[];
+    md5: Md5 | null;
+    hashers: Map<ChecksumAlgorithm, Hasher>;
   }
   const fs = load('node:fs') as typeof Fs;
   const zlib = load('node:zlib') as typeof Zlib;
   const crypto = load('node:crypto') as typeof Crypto;
+  const { memory, scratch } = given;
+  const { exports } = new WebAssembly.Instance(given.md5Module, { engine: { memory } });
+  const lanes = given.md5Lanes(exports as unknown as Md5Code, memory.buffer, scratch.md5);
+  const room = Buffer.from(memory.buffer, scratch.file, scratch.fileBytes);
   const jobs = new Map<number, Job>();
-  const slabs = Buffer.from(shared);
-  const memory = Buffer.allocUnsafeSlow(256 * 1024);
 
-  const createSaveable = async (state: string): Promise<Hasher> => {
-    const { createMD5 } = load('hash-wasm') as typeof HashWasm;
-    const hasher = (await createMD5()).init();
-    return state === '' ? hasher : hasher.load(Buffer.from(state, 'base64'));
-  };
-
-  const create = async (algorithm: ChecksumAlgorithm, state: string | undefined) => {
-    if (state !== undefined) return await createSaveable(state);
+  const create = (algorithm: ChecksumAlgorithm): Hasher => {
     if (algorithm !== 'blake3') return crypto.createHash(algorithm);
     const blake = load('@napi-rs/blake-hash') as { Blake3Hasher: new () => Hasher };
     return new blake.Blake3Hasher();
   };
 
-  const update = (job: Job, bytes: Uint8Array): void => {
-    for (const { hasher } of job.hashers) hasher.update(bytes);
-  };
-
   const step = (job: Job, from: number, to: number, withCrc: boolean): number | null => {
     let crc = 0;
     for (let at = from; at < to;) {
-      const read = fs.readSync(job.fd, memory, 0, Math.min(memory.length, to - at), at);
+      const read = fs.readSync(job.fd, room, 0, Math.min(room.length, to - at), at);
       if (read === 0) throw new Error(`the file ends at ${at}, before ${to}`);
-      const bytes = memory.subarray(0, read);
-      update(job, bytes);
+      const bytes = room.subarray(0, read);
+      for (const hasher of job.hashers.values()) hasher.update(bytes);
+      if (job.md5) lanes.addNow(job.md5, scratch.file, read);
       if (withCrc) crc = zlib.crc32(bytes, crc);
       at += read;
     }
     return withCrc ? crc : null;
   };
 
-  /** A state that cannot be loaded, as one of another version of the library, is made again from the file. */
-  const start = async (request: Extract<HashRequest, { type: 'start' }>): Promise<Job> => {
-    const { fd, algorithms, states, upTo } = request;
-    const withStates = async (known: Record<string, string>): Promise<Job> => {
-      const hashers = [];
-      for (const algorithm of algorithms)
-        hashers.push({ algorithm, hasher: await create(algorithm, known[algorithm]) });
-      return { fd, hashers };
-    };
+  /** A state that cannot be loaded, as one of another version, is made again from the file. */
+  const start = ({
+    fd,
+    algorithms,
+    states,
+    upTo,
+  }: Extract<HashRequest, { type: 'start' }>): Job => {
+    const others = algorithms.filter((algorithm) => algorithm !== 'md5');
+    const hashers = new Map(others.map((algorithm) => [algorithm, create(algorithm)]));
+    const job: Job = { fd, algorithms, md5: null, hashers };
+    if (!algorithms.includes('md5')) return job;
     try {
-      return await withStates(states);
-    } catch (error) {
-      if (upTo === 0) throw error;
-      const fresh = Object.fromEntries(Object.keys(states).map((name) => [name, '']));
-      const job = await withStates(fresh);
+      const saved = states['md5'];
+      job.md5 = lanes.create(saved === undefined ? undefined : Buffer.from(saved, 'base64'));
+    } catch {
+      job.md5 = lanes.create();
       step(job, 0, upTo, false);
-      return job;
     }
+    return job;
   };
 
-  /** null when not all of the job's digests can be saved. */
-  const save = ({ hashers }: Job): Record<string, string> | null => {
-    const states: Record<string, string> = {};
-    for (const { algorithm, hasher } of hashers) {
-      if (!hasher.save) return null;
-      states[algorithm] = Buffer.from(hasher.save()).toString('base64');
-    }
-    return states;
+  const drop = (id: number): void => {
+    const md5 = jobs.get(id)?.md5;
+    if (md5) lanes.drop(md5);
+    jobs.delete(id);
   };
 
-  const handle = async (request: HashRequest): Promise<HashAnswer | null> => {
+  const handle = (request: HashRequest): HashAnswer | null => {
+    const { job: id } = request;
     if (request.type === 'start') {
-      jobs.set(request.job, await start(request));
+      jobs.set(id, start(request));
       return null;
     }
-    const job = jobs.get(request.job);
+    const job = jobs.get(id);
     if (!job) return null;
     switch (request.type) {
-      case 'slab':
-        update(job, slabs.subarray(request.offset, request.offset + request.length));
-        return { type: 'took', job: request.job };
+      case 'slab': {
+        const { offset, length } = request;
+        const bytes = Buffer.from(memory.buffer, offset, length);
+        for (const hasher of job.hashers.values()) hasher.update(bytes);
+        if (!job.md5) return { type: 'took', job: id };
+        lanes.add(job.md5, offset, length, () => port.postMessage({ type: 'took', job: id }));
+        return null;
+      }
       case 'step': {
         const crc32 = step(job, request.from, request.to, request.crc32);
-        return { type: 'stepped', job: request.job, crc32 };
+        return { type: 'stepped', job: id, crc32 };
       }
-      case 'save':
-        return { type: 'saved', job: request.job, states: save(job) };
+      case 'save': {
+        const isSaveable = job.md5 !== null && job.hashers.size === 0;
+        const states = isSaveable
+          ? { md5: Buffer.from(lanes.save(job.md5!)).toString('base64') }
+          : null;
+        return { type: 'saved', job: id, states };
+      }
       case 'drop':
-        jobs.delete(request.job);
+        drop(id);
         return null;
       case 'digest': {
-        jobs.delete(request.job);
-        const digests = job.hashers.map(({ algorithm, hasher }) => ({
+        const digests = job.algorithms.map((algorithm) => ({
           algorithm,
-          value: hasher.digest('hex'),
+          value: job.hashers.get(algorithm)?.digest('hex') ?? lanes.digest(job.md5!),
         }));
-        return { type: 'digests', job: request.job, digests };
+        drop(id);
+        return { type: 'digests', job: id, digests };
       }
     }
   };
 
-  const answer = async (request: HashRequest): Promise<void> => {
+  port.on('message', (request) => {
     try {
-      const found = await handle(request);
+      const found = handle(request);
       if (found) port.postMessage(found);
     } catch (error) {
-      jobs.delete(request.job);
+      drop(request.job);
       const { message, code } = error as NodeJS.ErrnoException;
       port.postMessage({ type: 'failed', job: request.job, message, errno: code ?? null });
     }
-  };
-  let last: Promise<void> = Promise.resolve();
-  port.on('message', (request) => {
-    last = last.then(() => answer(request));
   });
 }

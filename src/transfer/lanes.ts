@@ -15,10 +15,10 @@ import type { Workspace } from './workspace.js';
 const LOOK_MS = 50;
 /** Refusals that may mean no more than "not one more connection". */
 const MAY_MEAN_TOO_MANY = ['SourceThrottled', 'SourceDenied', 'SourceRefused'];
-/** Slower than this, in bytes a second, a digest whose state can be saved keeps up with ease. */
-const SAVEABLE_PACE = 200 * 1024 * 1024;
+/** On a link that is slower than this, in bytes a second, a transfer takes long enough to be interrupted. */
+const SLOW_PACE = 200 * 1024 * 1024;
 const SURELY_SLOW_MS = 2_000;
-/** With less than this to come, a state that can be saved is not worth reading again what came. */
+/** With less than this to come, what came is soon read again. */
 const WORTH_SAVING_BYTES = 64 * 1024 * 1024;
 
 export interface LanesOptions {
@@ -175,7 +175,7 @@ export class Lanes {
     concurrency.observe(this.#running.size, busyShare, performance.now());
     const total = fetcher.total(work);
     if (total === null || this.#signal.aborted) return;
-    this.#chooseDigest(total);
+    this.#weighSaving(total);
     while (
       this.#busy > 0 &&
       fetcher.servesRanges &&
@@ -189,14 +189,12 @@ export class Lanes {
     }
   }
 
-  /** On a slow link, where the transfer takes long, a digest that can be saved spares the next process to read it all. */
-  #chooseDigest(total: number): void {
+  /** On a slow link, where the transfer takes long, the next process is spared to read all that came. */
+  #weighSaving(total: number): void {
     const { work, concurrency } = this.options;
-    if (work.hash.isSaveable || !work.canSaveDigests) return;
-    const isSlow = concurrency.isLinkSlowerThan(SAVEABLE_PACE);
-    if (!isSlow) this.#slowSinceMs = performance.now();
+    if (!concurrency.isLinkSlowerThan(SLOW_PACE)) this.#slowSinceMs = performance.now();
     const isWorthIt = total - work.ledger.bytes >= WORTH_SAVING_BYTES;
     if (isWorthIt && performance.now() - this.#slowSinceMs > SURELY_SLOW_MS)
-      void work.followAnew(true).catch(() => undefined);
+      work.writer.savesDigests = true;
   }
 }

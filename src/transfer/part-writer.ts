@@ -58,6 +58,8 @@ export class PartWriter {
   fileBytes = 0;
   /** An interruption may cost the whole file: nothing of it is recorded before the first flush. */
   isExpendable = false;
+  /** The digests' state is saved with each flush, where it can be. */
+  savesDigests = false;
   readonly #queue: { piece: Piece; resolve: () => void; reject: (error: unknown) => void }[] = [];
   readonly #waiting = new Set<() => void>();
   #working = 0;
@@ -283,7 +285,7 @@ export class PartWriter {
     if (!this.journal.isBegun) await this.hooks.assertOurs();
     await this.#recordAll();
     const hash = this.hooks.hash();
-    const fresh = await hash.checkpoint().catch(() => null);
+    const fresh = this.savesDigests ? await hash.checkpoint().catch(() => null) : null;
     this.#unflushed = 0;
     const written = this.ledger.written.toArray();
     await stored(this.part.file.datasync());

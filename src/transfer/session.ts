@@ -400,7 +400,7 @@ export class Session {
     if (work.facts) await work.learn({ ...work.facts, total: null });
     work.hasEnded = false;
     work.ledger.doubtAll();
-    await work.followAnew(false);
+    await work.followAnew();
   }
 
   /** Two equal copies contradict the announced digest: then it is not for us to say which is wrong. */

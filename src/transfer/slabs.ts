@@ -12,13 +12,6 @@ const MOST = 40;
 /** Beyond this many in use, no connection should read on. */
 const PLENTY = 32;
 
-/** The only memory that JavaScript gives out page-aligned is WebAssembly's; its types are not in Node's. */
-declare const WebAssembly: {
-  Memory: new (options: { initial: number; maximum: number; shared: true }) => {
-    readonly buffer: SharedArrayBuffer;
-  };
-};
-
 export class Slab {
   #holders = 1;
   #onFree: () => void = () => undefined;
@@ -47,15 +40,18 @@ export class Slab {
 }
 
 export class SlabPool {
-  readonly shared: SharedArrayBuffer;
+  /** The only memory that JavaScript gives out page-aligned. */
+  readonly memory: WebAssembly.Memory;
+  /** Where the bytes behind the slabs begin, which are for others. */
+  readonly besides = MOST * SLAB_BYTES;
   readonly #free: Slab[] = [];
   readonly #waiting = new Set<() => void>();
   #made = 0;
   #inUse = 0;
 
-  constructor() {
-    const pages = (MOST * SLAB_BYTES) / PAGE_OF_WASM_BYTES;
-    this.shared = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
+  constructor(bytesBesides = 0) {
+    const pages = Math.ceil((this.besides + bytesBesides) / PAGE_OF_WASM_BYTES);
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   }
 
   /** Always gives one: when all the shared ones are taken, one of ordinary memory. */
@@ -83,7 +79,7 @@ export class SlabPool {
   #make(): Slab {
     if (this.#made === MOST) return new Slab(Buffer.allocUnsafeSlow(SLAB_BYTES), null);
     const offset = this.#made++ * SLAB_BYTES;
-    return new Slab(Buffer.from(this.shared, offset, SLAB_BYTES), offset);
+    return new Slab(Buffer.from(this.memory.buffer, offset, SLAB_BYTES), offset);
   }
 
   #tell(): void {

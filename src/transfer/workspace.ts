@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { ChecksumAlgorithm } from '../jobs/product.js';
 import { stored } from './errors.js';
 import type { Files } from './files.js';
-import { canSave, type HashJob, type HashPool } from './hash-pool.js';
+import type { HashJob, HashPool } from './hash-pool.js';
 import { Journal, spansOf, type JournalState } from './journal.js';
 import { Ledger } from './ledger.js';
 import type { Owner } from './owner.js';
@@ -42,7 +42,7 @@ export class Workspace {
   ) {
     this.ledger = new Ledger(spansOf(journal.state.blocks));
     this.ledger.doubtAll();
-    this.#hash = this.#follow(journal.state.checkpoint !== null);
+    this.#hash = this.#follow();
     this.writer = new PartWriter(part, journal, this.ledger, options.pool.slabs, {
       onWritten: () => {
         this.#hash.advance(this.have);
@@ -55,6 +55,7 @@ export class Workspace {
       },
       beforePromise: () => owner.flush(),
     });
+    this.writer.savesDigests = journal.state.checkpoint !== null;
   }
 
   /** `state` is believed where it speaks of the partial file, and as far as that has bytes; leftovers among the directory's `names` go once the work is done. */
@@ -94,10 +95,6 @@ export class Workspace {
     return this.#hash;
   }
 
-  get canSaveDigests(): boolean {
-    return canSave(this.options.algorithms);
-  }
-
   get facts(): SourceFacts | null {
     return this.journal.state.source;
   }
@@ -110,14 +107,14 @@ export class Workspace {
   async forget(start: number, end: number): Promise<void> {
     await this.writer.forget({ start, end });
     this.#hash.forget(start);
-    if (this.#hash.handed > start) await this.followAnew(this.#hash.isSaveable);
+    if (this.#hash.handed > start) await this.followAnew();
     this.hasEnded = false;
   }
 
   /** Begins the digests again, from where they were saved last. */
-  async followAnew(saveable: boolean): Promise<void> {
+  async followAnew(): Promise<void> {
     const before = this.#hash;
-    this.#hash = this.#follow(saveable);
+    this.#hash = this.#follow();
     await before.cancel();
   }
 
@@ -144,14 +141,13 @@ export class Workspace {
     await this.owner.release(this.#isRenamed).catch(() => undefined);
   }
 
-  #follow(saveable: boolean): HashJob {
+  #follow(): HashJob {
     const { blocks, checkpoint } = this.journal.state;
     const hash = this.options.pool.follow({
       fd: this.part.file.fd,
       algorithms: this.options.algorithms,
       written: [...blocks].sort((a, b) => a.offset - b.offset),
       checkpoint,
-      saveable,
     });
     hash.advance(this.have);
     return hash;

@@ -85,16 +85,15 @@ it('the next file is asked for over the same connection while the last bytes of 
 
 it('a file that has given its connection on waits for another in turn, should its last answer turn out wrong', async () => {
   const file = bytesOf(300_000);
-  const path: string[] = [];
+  let asked = 0;
   const kit = await serve((request) => {
-    path.push(request.path);
     expect(request.atOnce).toBe(1);
     const answer = honest(request, file, { etag: '"one"' });
     const body = Buffer.from(answer.body as Buffer);
     if (request.path !== '/first') return answer;
-    if (path.length === 1) return { ...answer, body: body.subarray(0, 200_000), then: 'reset' };
+    if (++asked === 1) return { ...answer, body: body.subarray(0, 200_000), then: 'reset' };
     // what must repeat itself after the cut does not
-    if (path.length === 2) body[0]! ^= 1;
+    if (asked === 2) body[0]! ^= 1;
     return { ...answer, body };
   });
   const slots = createConnectionSlots(1);
@@ -104,7 +103,7 @@ it('a file that has given its connection on waits for another in turn, should it
   };
   const results = await Promise.all([fetch('first'), fetch('second')]);
   for (const result of results) expect((await kit.content(result)).equals(file)).toBe(true);
-  expect(path).toEqual(['/first', '/first', '/second', '/first']);
+  expect(asked).toBe(3);
   expect(slots.inUse).toBe(0);
 });
 

@@ -139,7 +139,7 @@ it('a thread that ends fails its jobs, and gives their slabs back', async () => 
 
 it('a saved state goes on in another thread without the bytes before it', async () => {
   const cut = 7 * PIECE;
-  const first = follow(['md5'], { saveable: true });
+  const first = follow(['md5']);
   await write(0, cut);
   first.advance(cut);
   await expect.poll(() => first.handed).toBeGreaterThan(0);
@@ -171,7 +171,7 @@ it('a saved state that cannot be loaded is made again from the file', async () =
 });
 
 it('a job goes on behind its own checkpoint', async () => {
-  const job = follow(['md5'], { saveable: true });
+  const job = follow(['md5']);
   for (const start of pieces.slice(0, 5)) offer(job, start);
   expect(await job.checkpoint()).toMatchObject({ upTo: 5 * PIECE });
   for (const start of pieces.slice(5)) offer(job, start);
@@ -180,15 +180,14 @@ it('a job goes on behind its own checkpoint', async () => {
 });
 
 it('what cannot be saved is not', async () => {
-  const job = follow(['md5', 'sha256'], { saveable: true });
+  const job = follow(['md5', 'sha256']);
   offer(job, 0);
-  expect(job.isSaveable).toBe(false);
   expect(await job.checkpoint()).toBeNull();
   await job.cancel();
 });
 
 it('a state that lacks one of the digests is not gone on from', async () => {
-  const saving = follow(['md5'], { saveable: true });
+  const saving = follow(['md5']);
   for (const start of pieces.slice(0, 5)) offer(saving, start);
   const checkpoint = await saving.checkpoint();
   await saving.cancel();
