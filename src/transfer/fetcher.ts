@@ -9,7 +9,7 @@ import type { Retry } from './errors.js';
 import { ObjectChanged, retry } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
-import type { Framing } from './http/headers.js';
+import { strongEtag, type Framing } from './http/headers.js';
 import { open, type Opened } from './http/open.js';
 import { Inlet } from './inlet.js';
 import type { Claim } from './ledger.js';
@@ -48,7 +48,7 @@ export interface Request {
   /** The answer's head came. */
   onAnswer: (firstByteMs: number) => void;
   onBytes: (bytes: number) => void;
-  /** The answer came as it was announced, and its connection is free; what came is still on its way to the disk. */
+  /** All of the claim came as announced, and its connection is free; what came is still on its way to the disk. */
   onReceived: () => void;
   /** See InletOptions. */
   onHold: (isHeld: boolean) => void;
@@ -115,7 +115,7 @@ export class Fetcher {
     const { exchange } = opened;
     try {
       const { status, headers, framing } = exchange;
-      this.#assertMeant(exchange);
+      this.#assertMeant(exchange, pin);
       if (![200, 206, 416].includes(status))
         await this.#refuse(opened, trustedHeaders, isRanged, lane);
       lane.denials = 0;
@@ -123,6 +123,8 @@ export class Fetcher {
       const asked = { from: claim.start + shift, isRanged, have: work.have, facts: work.facts };
       if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
       const reading = readDataAnswer(status, headers, framing, asked);
+      if (reading.kind !== 'whole' && reading.changed !== null && exchange.isReused)
+        this.#distrustKept();
       if (status === 200 && isRanged && reading.kind === 'body' && reading.changed === null)
         this.servesRanges = false;
       request.onAnswer(exchange.firstByteMs);
@@ -134,10 +136,15 @@ export class Fetcher {
 
   /**
    * What a server says unasked behind a whole answer looks like the answer to the next request. Where no digest will tell,
-   * a kept connection is trusted with parts alone that a strong ETag pins: a part says where it belongs, and to what.
+   * a kept connection is trusted with parts alone that a strong ETag pins: a part says where it belongs, and to what. Nor is
+   * it believed that the object changed.
    */
-  #assertMeant({ status, isReused }: Exchange): void {
-    if (this.options.hasDigests || !isReused || (status !== 200 && status !== 416)) return;
+  #assertMeant({ status, headers, isReused }: Exchange, pin: string | null): void {
+    if (this.options.hasDigests || !isReused || ![200, 206, 416].includes(status)) return;
+    if (status !== 206 || strongEtag(headers) !== pin) this.#distrustKept();
+  }
+
+  #distrustKept(): never {
     this.#distrustsKept = true;
     throw retry('SourceUnavailable', 'The answer may belong to an earlier request', { waitMs: 0 });
   }
@@ -237,7 +244,8 @@ export class Fetcher {
     this.fetchedBytes += exchange.received;
     const isOverrun = ending.excess || inlet.isOverrun;
     this.wasOverrun ||= isOverrun;
-    if (ending.cut === null && !isOverrun) request.onReceived();
+    const isAll = end >= Math.min(claim.end, this.total(work) ?? Infinity);
+    if (ending.cut === null && !isOverrun && isAll) request.onReceived();
     await inlet.settle().finally(() => work.writer.connections--);
     if (isOverrun && !this.options.hasDigests) {
       // At once: whoever goes on after an end that comes too early must find nothing of it to believe.

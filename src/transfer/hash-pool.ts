@@ -11,7 +11,7 @@ import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { cancelledError, stored, toStoreError } from './errors.js';
 import { hashThread, type HashAnswer, type HashRequest } from './hash-thread.js';
 import { md5Module } from './md5/code.js';
-import { MD5_SCRATCH_BYTES, md5Lanes } from './md5/lanes.js';
+import { bytesOfMd5, MD5_SCRATCH_BYTES, md5Lanes } from './md5/lanes.js';
 import type { Block, Checkpoint } from './records.js';
 import { SlabPool, type Slab } from './slabs.js';
 
@@ -24,6 +24,7 @@ const LEAST_STEP_BYTES = 1024 * 1024;
 /** Bytes in memory are kept for the thread when they are this near to where it stands, and so many pieces of them. */
 const NEAR_BYTES = 8 * 1024 * 1024;
 const MOST_AHEAD = 8;
+const FILES_TOGETHER = 8;
 
 export interface Following {
   fd: number;
@@ -74,10 +75,10 @@ export function createHashPool(threads: number): HashPool {
   return {
     slabs,
     follow(following) {
-      // Files on one thread share its steps of MD5; of other digests each thread computes its own.
-      const lane = isMd5Alone(following.algorithms)
-        ? lanes[0]!
-        : lanes.reduce((least, one) => (one.jobs.size < least.jobs.size ? one : least));
+      // Files on one thread share its steps of MD5: a few more are there than bring bytes at a time.
+      const size = isMd5Alone(following.algorithms) ? FILES_TOGETHER : 1;
+      const load = ({ jobs }: Lane) => Math.floor(jobs.size / size);
+      const lane = lanes.reduce((least, one) => (load(one) < load(least) ? one : least));
       return new FollowingJob(lane, following);
     },
     async close() {
@@ -185,15 +186,17 @@ class FollowingJob implements HashJob {
   /** Called whenever something changed: a step ended, digests came, the job failed. */
   #changed: () => void = () => undefined;
 
-  constructor(lane: Lane, { fd, algorithms, written, checkpoint: saved }: Following) {
+  constructor(lane: Lane, { fd, written, checkpoint, ...following }: Following) {
+    const algorithms = [...new Set(following.algorithms)];
     this.#canSave = isMd5Alone(algorithms);
-    const checkpoint = this.#canSave && saved?.states['md5'] !== undefined ? saved : null;
+    const state = (this.#canSave && checkpoint?.states['md5']) || null;
+    const isUsable =
+      state !== null && checkpoint!.upTo === bytesOfMd5(Buffer.from(state, 'base64'));
     this.#lane = lane;
-    this.handed = checkpoint?.upTo ?? 0;
+    this.handed = isUsable ? checkpoint!.upTo : 0;
     this.#written = (written ?? []).filter(({ offset }) => offset >= this.handed);
     this.#id = lane.add(this);
-    const { states = {} } = checkpoint ?? {};
-    lane.send({ type: 'start', job: this.#id, fd, algorithms, states, upTo: this.handed });
+    lane.send({ type: 'start', job: this.#id, fd, algorithms, state: isUsable ? state : null });
   }
 
   offer(position: number, slab: Slab, start: number, length: number): void {

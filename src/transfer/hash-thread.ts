@@ -16,9 +16,8 @@ export type HashRequest =
       job: number;
       fd: number;
       algorithms: ChecksumAlgorithm[];
-      /** By algorithm, base64: the state over bytes [0, upTo). */
-      states: Record<string, string>;
-      upTo: number;
+      /** Of the MD5 so far, base64. */
+      state: string | null;
     }
   /** Takes in `length` bytes at `offset` of the shared memory. */
   | { type: 'slab'; job: number; offset: number; length: number }
@@ -89,25 +88,12 @@ export function hashThread({ port, load, ...given }: HashThread): void {
     return withCrc ? crc : null;
   };
 
-  /** A state that cannot be loaded, as one of another version, is made again from the file. */
-  const start = ({
-    fd,
-    algorithms,
-    states,
-    upTo,
-  }: Extract<HashRequest, { type: 'start' }>): Job => {
+  const start = ({ fd, algorithms, state }: Extract<HashRequest, { type: 'start' }>): Job => {
     const others = algorithms.filter((algorithm) => algorithm !== 'md5');
     const hashers = new Map(others.map((algorithm) => [algorithm, create(algorithm)]));
-    const job: Job = { fd, algorithms, md5: null, hashers };
-    if (!algorithms.includes('md5')) return job;
-    try {
-      const saved = states['md5'];
-      job.md5 = lanes.create(saved === undefined ? undefined : Buffer.from(saved, 'base64'));
-    } catch {
-      job.md5 = lanes.create();
-      step(job, 0, upTo, false);
-    }
-    return job;
+    const saved = state === null ? undefined : Buffer.from(state, 'base64');
+    const md5 = algorithms.includes('md5') ? lanes.create(saved) : null;
+    return { fd, algorithms, md5, hashers };
   };
 
   const drop = (id: number): void => {

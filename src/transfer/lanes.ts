@@ -79,7 +79,10 @@ export class Lanes {
     const lane = { denials: 0, slot: first };
     try {
       while (!fetcher.isWhole(work) && !this.#isSurplus()) {
-        if (!lane.slot.isHeld) lane.slot = await slots.take(this.#signal);
+        if (!lane.slot.isHeld) {
+          if (this.#isAllClaimed) return;
+          lane.slot = await slots.take(this.#signal);
+        }
         const claim = this.#claim();
         if (!claim) return;
         const failure = await this.#request(lane, claim);
@@ -93,6 +96,11 @@ export class Lanes {
   async #request(lane: { denials: number; slot: Slot }, claim: Claim) {
     const { work, fetcher, concurrency } = this.options;
     this.#busy++;
+    let isBusy = true;
+    const rest = () => {
+      if (isBusy) this.#busy--;
+      isBusy = false;
+    };
     try {
       await fetcher.fetch(work, {
         claim,
@@ -103,14 +111,18 @@ export class Lanes {
         onAnswer: (firstByteMs) => concurrency.answered(firstByteMs),
         onBytes: (bytes) => concurrency.received(bytes, performance.now()),
         onHold: (isHeld) => concurrency.holds(isHeld ? 1 : -1, performance.now()),
-        // The next file need not wait for the disk.
-        onReceived: () => this.#isAllClaimed && lane.slot.release(),
+        onReceived: () => {
+          if (!this.#isAllClaimed) return;
+          // The next file need not wait for the disk.
+          lane.slot.release();
+          rest();
+        },
       });
       return null;
     } catch (error) {
       return { error };
     } finally {
-      this.#busy--;
+      rest();
       work.ledger.release(claim);
     }
   }

@@ -7,8 +7,11 @@
 export interface Md5Code {
   /** Takes in `blocks` (at least 1) of 64 bytes at `from`; the words a, b, c, d are at `state`. */
   one: (from: number, blocks: number, state: number) => void;
-  /** The same for four messages; at `state` lie four words a, one for each message, then four b, c and d. */
-  four: (a: number, b: number, c: number, d: number, blocks: number, state: number) => void;
+  /**
+   * The same for four messages; at `state` lie four words a, one for each message, then four b, c and d. Not there on
+   * processors without SIMD.
+   */
+  four?: (a: number, b: number, c: number, d: number, blocks: number, state: number) => void;
 }
 
 const STEPS = Array.from({ length: 64 }, (_, step) => {
@@ -31,9 +34,17 @@ const I32 = 0x7f;
 const V128 = 0x7b;
 const BLOCK_BYTES = 64;
 
-/** The module: imports a shared memory `engine.memory` of any size, exports `one` and `four`. */
+/** The module: imports a shared memory `engine.memory` of any size, exports what it can of `Md5Code`. */
 export function md5Module(): WebAssembly.Module {
-  const functions = [one(), four()];
+  try {
+    return compile([one(), four()]);
+  } catch {
+    return compile([one()]);
+  }
+}
+
+function compile(functions: { parameters: number; code: readonly number[] }[]): WebAssembly.Module {
+  const names = ['one', 'four'];
   return new WebAssembly.Module(
     Uint8Array.from([
       ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
@@ -46,11 +57,14 @@ export function md5Module(): WebAssembly.Module {
         ]),
       ),
       ...section(2, [[...name('engine'), ...name('memory'), 2, 3, 0, ...unsigned(65_536)]]),
-      ...section(3, [[0], [1]]),
-      ...section(7, [
-        [...name('one'), 0, 0],
-        [...name('four'), 0, 1],
-      ]),
+      ...section(
+        3,
+        functions.map((_, i) => [i]),
+      ),
+      ...section(
+        7,
+        functions.map((_, i) => [...name(names[i]!), 0, i]),
+      ),
       ...section(
         10,
         functions.map(({ code }) => [...unsigned(code.length), ...code]),

@@ -8,6 +8,14 @@ import type { Md5Code } from './code.js';
 /** Bytes of memory that `md5Lanes` needs for itself. */
 export const MD5_SCRATCH_BYTES = 4096;
 
+/** How many bytes a saved state has taken in; null when it is none. */
+export function bytesOfMd5(saved: Uint8Array): number | null {
+  if (saved.length < 24) return null;
+  const { buffer, byteOffset, byteLength } = saved;
+  const bytes = Number(new DataView(buffer, byteOffset, byteLength).getBigUint64(16));
+  return saved.length === 24 + (bytes % 64) ? bytes : null;
+}
+
 export interface Md5 {
   /** a, b, c, d. */
   readonly words: Uint32Array;
@@ -15,11 +23,13 @@ export interface Md5 {
   readonly rest: Uint8Array;
   /** Taken in so far. */
   bytes: number;
+  /** When bytes were handed over last. */
+  addedAtMs: number;
   readonly waiting: { offset: number; length: number; done: () => void }[];
 }
 
 export interface Md5Lanes {
-  /** @param saved by `save`. Throws when it cannot be. */
+  /** @param saved by `save`, see `bytesOfMd5` */
   create: (saved?: Uint8Array) => Md5;
   /** Takes the bytes at `offset` of the memory in before long, then calls `done`. */
   add: (md5: Md5, offset: number, length: number, done: () => void) => void;
@@ -40,27 +50,37 @@ export function md5Lanes(
   const BLOCK = 64;
   const LANES = 4;
   const WAIT_MS = 10;
+  /** Whoever brought nothing for so long is not waited for. */
+  const IDLE_MS = 20;
+  /** Whoever has so many pieces here waits for nobody: its connection could run out of memory. */
+  const MOST_WAITING = 3;
   const all = new Uint8Array(memory);
-  const states = new Uint32Array(memory, scratch, 4 * LANES);
+  const states = new DataView(memory, scratch, 16 * LANES);
   const blockAt = scratch + states.byteLength;
   const live = new Set<Md5>();
   const waiting = new Set<Md5>();
   let timer: NodeJS.Timeout | undefined;
 
   const takeOne = ({ words }: Md5, offset: number, blocks: number): void => {
-    states.set(words);
+    words.forEach((word, i) => states.setUint32(4 * i, word, true));
     one(offset, blocks, scratch);
-    words.set(states.subarray(0, 4));
+    words.forEach((_, i) => (words[i] = states.getUint32(4 * i, true)));
   };
 
   const takeFew = (few: readonly Md5[], blocks: number): void => {
-    if (few.length === 1) return takeOne(few[0]!, few[0]!.waiting[0]!.offset, blocks);
-    few.forEach(({ words }, lane) => words.forEach((word, i) => (states[LANES * i + lane] = word)));
+    if (few.length === 1 || !four) {
+      for (const md5 of few) takeOne(md5, md5.waiting[0]!.offset, blocks);
+      return;
+    }
+    const at = (lane: number, word: number): number => 4 * (LANES * word + lane);
+    few.forEach(({ words }, lane) =>
+      words.forEach((word, i) => states.setUint32(at(lane, i), word, true)),
+    );
     // a lane that is left over works for nobody
     const from = (lane: number): number => (few[lane] ?? few[0]!).waiting[0]!.offset;
     four(from(0), from(1), from(2), from(3), blocks, scratch);
     few.forEach(({ words }, lane) =>
-      words.forEach((_, i) => (words[i] = states[LANES * i + lane]!)),
+      words.forEach((_, i) => (words[i] = states.getUint32(at(lane, i), true))),
     );
   };
 
@@ -100,6 +120,8 @@ export function md5Lanes(
     for (const md5 of few) advance(md5, blocks * BLOCK);
   };
 
+  const isRoundFull = (): boolean => waiting.size >= Math.min(LANES, live.size);
+
   const takeAll = (): void => {
     timer = undefined;
     while (waiting.size > 0) together([...waiting].slice(0, LANES));
@@ -120,22 +142,23 @@ export function md5Lanes(
     create(saved) {
       const rest = new Uint8Array(BLOCK);
       const words = Uint32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
-      const md5: Md5 = { words, rest, bytes: 0, waiting: [] };
+      const md5: Md5 = { words, rest, bytes: 0, addedAtMs: 0, waiting: [] };
       if (!saved) return md5;
       const view = new DataView(saved.buffer, saved.byteOffset, saved.byteLength);
-      if (saved.length < 24) throw new Error('no state of an MD5');
       words.forEach((_, i) => (words[i] = view.getUint32(4 * i)));
       md5.bytes = Number(view.getBigUint64(16));
-      if (saved.length !== 24 + restOf(md5)) throw new Error('no state of an MD5');
       rest.set(saved.subarray(24));
       return md5;
     },
     add(md5, offset, length, done) {
       if (length === 0) return done();
+      md5.addedAtMs = performance.now();
       live.add(md5);
       waiting.add(md5);
       md5.waiting.push({ offset, length, done });
-      while (waiting.size >= Math.min(LANES, live.size)) together([...waiting].slice(0, LANES));
+      for (const one of live) if (md5.addedAtMs - one.addedAtMs > IDLE_MS) live.delete(one);
+      while (waiting.size > 0 && (isRoundFull() || md5.waiting.length >= MOST_WAITING))
+        together([...waiting].slice(0, LANES));
       if (waiting.size > 0) timer ??= setTimeout(takeAll, WAIT_MS);
     },
     addNow,

@@ -107,6 +107,25 @@ describe('a kept connection', () => {
     },
   );
 
+  it('does not make it believed that the object changed', async () => {
+    const other = bytesOf(100_000, 2);
+    const kit = await serveKit(
+      (request) => {
+        const isLate = request.connection === 0 && request.path === '/late' && request.index > 2;
+        return isLate
+          ? honest(request, other, { etag: '"other"' })
+          : { ...honest(request, file, { etag: '"one"' }), sliceBytes: 50_000 };
+      },
+      { connections: 2 },
+    );
+    const source = kit.source(file, { url: kit.server.url('/late') });
+    const result = await kit.fetch(source, { limits: { blockBytes: 64 * 1024 } });
+    expect((await kit.content(result)).equals(file)).toBe(true);
+    expect(kit.notes.map((note) => (note.type === 'retried' ? note.reason : ''))).toEqual([
+      'The answer may belong to an earlier request',
+    ]);
+  });
+
   it('is not used again when something came behind the answer', async () => {
     const server = await serve((request) => {
       const answer = honest(request, file);

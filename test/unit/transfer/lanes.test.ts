@@ -107,6 +107,30 @@ it('a file that has given its connection on waits for another in turn, should it
   expect(slots.inUse).toBe(0);
 });
 
+it('a file of which a server gives less at a time than was asked for keeps its connection', async () => {
+  const file = bytesOf(300_000);
+  const asked: string[] = [];
+  const kit = await serve((request) => {
+    asked.push(request.path);
+    const most = Math.min(request.to ?? file.length, request.from + 70_000);
+    return honest({ ...request, isRanged: true, to: most }, file, { etag: '"one"' });
+  });
+  const slots = createConnectionSlots(2);
+  const fetch = (name: string) => {
+    const source = kit.source(file, {
+      connections: 2,
+      url: `${kit.server.url(`/${name}`)}?signature=${CANARY}`,
+    });
+    const limits = { blockBytes: MIB };
+    return kit.fetch(source, { slots, limits, directory: join(kit.directory, name) });
+  };
+  await Promise.all(['one', 'two', 'three', 'four'].map(fetch));
+  expect(asked.length).toBeGreaterThanOrEqual(20);
+  const begunAndNotOver = (at: number) =>
+    new Set(asked.slice(0, at + 1).filter((path) => asked.lastIndexOf(path) >= at)).size;
+  expect(Math.max(...asked.map((_, at) => begunAndNotOver(at)))).toBe(2);
+});
+
 it('a connection that lags behind all others is read on, however much of what follows is in memory', async () => {
   const file = Buffer.concat(Array.from({ length: 32 }, (_, i) => bytesOf(MIB, i + 1)));
   const kit = await serve(

@@ -170,6 +170,15 @@ it('a saved state that cannot be loaded is made again from the file', async () =
   expect((await job.digests(content.length, never))[0]?.value).toBe(hex('md5', content));
 });
 
+it('a digest that is asked for twice is computed once', async () => {
+  const job = follow(['sha256', 'md5', 'sha256', 'md5']);
+  for (const start of pieces) offer(job, start);
+  expect(await job.digests(content.length, never)).toEqual([
+    { algorithm: 'sha256', value: hex('sha256', content) },
+    { algorithm: 'md5', value: hex('md5', content) },
+  ]);
+});
+
 it('a job goes on behind its own checkpoint', async () => {
   const job = follow(['md5']);
   for (const start of pieces.slice(0, 5)) offer(job, start);
