@@ -23,8 +23,9 @@ const BRIEF_MS = 200;
 const READ_BYTES = 64 * 1024;
 /** The directory is looked at this often; should it be somebody else's by then, they have a file of their own. */
 const CHECK_MS = 50;
-/** Slabs that one transfer may hold, and more for each connection. */
-const LEAST_SLABS = 4;
+/** Slabs that one transfer may hold: so many, or with several connections a few and more for each. */
+const LEAST_SLABS = 10;
+const FEW_SLABS = 4;
 const SLABS_A_CONNECTION = 2;
 
 /** Bytes in a slab, to be placed at `position` of the file. */
@@ -94,7 +95,7 @@ export class PartWriter {
 
   /** Should connections wait, because disk or digests do not keep up? What they fill at the moment they may always fill. */
   get isBehind(): boolean {
-    const most = LEAST_SLABS + SLABS_A_CONNECTION * this.connections;
+    const most = Math.max(LEAST_SLABS, FEW_SLABS + SLABS_A_CONNECTION * this.connections);
     return this.#slabs >= most || (this.pool.isTight && this.#slabs > this.connections);
   }
 
