@@ -75,130 +75,122 @@ function compile(functions: { parameters: number; code: readonly number[] }[]): 
 
 /** Parameters: from, blocks, state. */
 function one() {
-  const [from, blocks, state, a, b, c, d, before] = [0, 1, 2, 3, 4, 5, 6, 7];
-  const words = [a, b, c, d];
+  const [from, blocks, state, words, before] = [0, 1, 2, [3, 4, 5, 6], 7];
   const body = new Body(8, I32);
-  const { add, sub, and, or, xor, rotl } = I32_OPERATIONS;
-  words.forEach((word, i) =>
-    body
-      .get(state)
-      .i32Load(4 * i)
-      .set(word),
-  );
+  const { add, and, xor, rotl } = I32_OPERATIONS;
+  words.forEach((word, i) => body.get(state).i32Load(i).set(word));
   body.loop();
-  words.forEach((word, i) => body.get(word).set(before + i));
-  for (const { round, constant, word, shift } of STEPS) {
-    const [p, q, r, s] = words as [number, number, number, number];
-    body
-      .get(p)
-      .get(from)
-      .i32Load(4 * word)
-      .op(add)
-      .i32(constant)
-      .op(add);
-    if (round === 0) body.get(r).get(s).op(xor).get(q).op(and).get(s).op(xor);
-    // both halves of a selection have no bit in common: they may be added, and one is ready before q is
-    else if (round === 1) body.get(s).i32(-1).op(xor).get(r).op(and).op(add).get(s).get(q).op(and);
-    else if (round === 2) body.get(r).get(s).op(xor).get(q).op(xor);
-    else body.get(s).i32(-1).op(xor).get(q).op(or).get(r).op(xor);
-    body.op(add).i32(shift).op(rotl).get(q).op(add).set(p);
-    words.unshift(words.pop()!);
-  }
-  words.forEach((word, i) =>
-    body
-      .get(word)
-      .get(before + i)
-      .op(add)
-      .set(word),
-  );
-  body.get(from).i32(BLOCK_BYTES).op(add).set(from);
-  body.get(blocks).i32(1).op(sub).tee(blocks).againIfNotZero();
-  words.forEach((word, i) =>
-    body
-      .get(state)
-      .get(word)
-      .i32Store(4 * i),
-  );
+  takeIn(body, words, before, {
+    ...I32_OPERATIONS,
+    andNot: (x, y) => body.get(y).i32(-1).op(xor).get(x).op(and),
+    not: (x) => body.get(x).i32(-1).op(xor),
+    addInput: ({ word, constant }) => body.get(from).i32Load(word).op(add).i32(constant).op(add),
+    rotate: (_, shift) => body.i32(shift).op(rotl),
+  });
+  again(body, [from], blocks);
+  words.forEach((word, i) => body.get(state).get(word).i32Store(i));
   return { parameters: 3, code: body.end() };
 }
 
 /** Parameters: four times from, blocks, state. */
 function four() {
-  const [blocks, state, a, b, c, d, before, block, row] = [4, 5, 6, 7, 8, 9, 10, 14, 30];
-  const words = [a, b, c, d];
+  const [froms, blocks, state, words] = [[0, 1, 2, 3], 4, 5, [6, 7, 8, 9]];
+  const [before, block, row] = [10, 14, 30];
   const body = new Body(28, V128);
-  const { add, and, andNot, not, or, xor, shiftLeft, shiftRight } = V128_OPERATIONS;
-  words.forEach((word, i) =>
-    body
-      .get(state)
-      .v128Load(16 * i)
-      .set(word),
-  );
+  const { andNot, not, or, shiftLeft, shiftRight, ...operations } = V128_OPERATIONS;
+  words.forEach((word, i) => body.get(state).v128Load(i).set(word));
   body.loop();
   // the messages' words come in rows, one for each message, and are needed in columns
-  for (let at = block; at < block + 16; at += 4) {
-    const rows = [0, 1, 2, 3].map((message) => {
-      body
-        .get(message)
-        .v128Load(4 * (at - block))
-        .set(row + message);
-      return row + message;
-    }) as [number, number, number, number];
-    const [w, x, y, z] = rows;
-    body.get(w).get(x).shuffle(0, 4, 1, 5).set(at);
-    body
-      .get(y)
-      .get(z)
-      .shuffle(0, 4, 1, 5)
-      .set(at + 1);
-    body
-      .get(w)
-      .get(x)
-      .shuffle(2, 6, 3, 7)
-      .set(at + 2);
-    body
-      .get(y)
-      .get(z)
-      .shuffle(2, 6, 3, 7)
-      .set(at + 3);
-    for (const half of [0, 2]) {
-      body
-        .get(at + half)
-        .get(at + half + 1)
-        .shuffle(0, 1, 4, 5)
-        .set(w);
-      body
-        .get(at + half)
-        .get(at + half + 1)
-        .shuffle(2, 3, 6, 7)
-        .set(at + half + 1);
-      body.get(w).set(at + half);
+  for (const quarter of [0, 1, 2, 3]) {
+    const [w, x, y, z] = [row, row + 1, row + 2, row + 3];
+    for (const from of froms) {
+      const into = row + from;
+      body.get(from).v128Load(quarter).set(into);
+    }
+    const at = block + 4 * quarter;
+    const [first, second, third, fourth] = [at, at + 1, at + 2, at + 3];
+    body.get(w).get(x).shuffle(0, 4, 1, 5).set(first);
+    body.get(y).get(z).shuffle(0, 4, 1, 5).set(second);
+    body.get(w).get(x).shuffle(2, 6, 3, 7).set(third);
+    body.get(y).get(z).shuffle(2, 6, 3, 7).set(fourth);
+    for (const [left, right] of [
+      [first, second],
+      [third, fourth],
+    ] as const) {
+      body.get(left).get(right).shuffle(0, 1, 4, 5).set(w);
+      body.get(left).get(right).shuffle(2, 3, 6, 7).set(right);
+      body.get(w).set(left);
     }
   }
+  takeIn(body, words, before, {
+    ...operations,
+    or,
+    andNot: (x, y) => body.get(x).get(y).op(andNot),
+    not: (x) => body.get(x).op(not),
+    addInput: ({ word, constant }) =>
+      body
+        .v128(constant)
+        .op(operations.add)
+        .get(block + word)
+        .op(operations.add),
+    rotate: (spare, shift) =>
+      body
+        .tee(spare)
+        .i32(shift)
+        .op(shiftLeft)
+        .get(spare)
+        .i32(32 - shift)
+        .op(shiftRight)
+        .op(or),
+  });
+  again(body, froms, blocks);
+  words.forEach((word, i) => body.get(state).get(word).v128Store(i));
+  return { parameters: 6, code: body.end() };
+}
+
+type Operation = readonly number[];
+
+/** What a step is made of, for one message or for four. */
+interface Operations {
+  add: Operation;
+  and: Operation;
+  or: Operation;
+  xor: Operation;
+  /** Puts `x` without the bits of `not` on the stack. */
+  andNot: (x: number, not: number) => void;
+  not: (x: number) => void;
+  /** Adds the step's word of the block and its constant to what is on the stack. */
+  addInput: (step: (typeof STEPS)[number]) => void;
+  rotate: (spare: number, shift: number) => void;
+}
+
+/** One block: the 64 steps, and the words as they were `before` added to what came of them. */
+function takeIn(
+  body: Body,
+  words: readonly number[],
+  before: number,
+  operations: Operations,
+): void {
+  const { add, and, or, xor, andNot, not, addInput, rotate } = operations;
   words.forEach((word, i) => body.get(word).set(before + i));
-  for (const { round, constant, word, shift } of STEPS) {
-    const [p, q, r, s] = words as [number, number, number, number];
-    body
-      .get(p)
-      .v128(constant)
-      .op(add)
-      .get(block + word)
-      .op(add);
-    if (round === 0) body.get(r).get(s).op(xor).get(q).op(and).get(s).op(xor);
-    else if (round === 1) body.get(r).get(s).op(andNot).op(add).get(q).get(s).op(and);
-    else if (round === 2) body.get(r).get(s).op(xor).get(q).op(xor);
-    else body.get(s).op(not).get(q).op(or).get(r).op(xor);
-    body
-      .op(add)
-      .tee(p)
-      .i32(shift)
-      .op(shiftLeft)
-      .get(p)
-      .i32(32 - shift)
-      .op(shiftRight)
-      .op(or);
+  let [p, q, r, s] = words as [number, number, number, number];
+  for (const step of STEPS) {
+    body.get(p);
+    addInput(step);
+    if (step.round === 0) body.get(r).get(s).op(xor).get(q).op(and).get(s).op(xor);
+    else if (step.round === 1) {
+      // both halves of a selection have no bit in common: they may be added, and one is ready before q is
+      andNot(r, s);
+      body.op(add).get(s).get(q).op(and);
+    } else if (step.round === 2) body.get(r).get(s).op(xor).get(q).op(xor);
+    else {
+      not(s);
+      body.get(q).op(or).get(r).op(xor);
+    }
+    body.op(add);
+    rotate(p, step.shift);
     body.get(q).op(add).set(p);
-    words.unshift(words.pop()!);
+    [p, q, r, s] = [s, p, q, r];
   }
   words.forEach((word, i) =>
     body
@@ -207,15 +199,12 @@ function four() {
       .op(add)
       .set(word),
   );
-  for (const from of [0, 1, 2, 3]) body.get(from).i32(BLOCK_BYTES).op(I32_OPERATIONS.add).set(from);
+}
+
+/** On to the next block, until none is left. */
+function again(body: Body, froms: readonly number[], blocks: number): void {
+  for (const from of froms) body.get(from).i32(BLOCK_BYTES).op(I32_OPERATIONS.add).set(from);
   body.get(blocks).i32(1).op(I32_OPERATIONS.sub).tee(blocks).againIfNotZero();
-  words.forEach((word, i) =>
-    body
-      .get(state)
-      .get(word)
-      .v128Store(16 * i),
-  );
-  return { parameters: 6, code: body.end() };
 }
 
 const I32_OPERATIONS = {
@@ -262,22 +251,24 @@ class Body {
   i32(value: number): this {
     return this.op([0x41]).op(signed(value | 0));
   }
-  i32Load(offset: number): this {
-    return this.op([0x28, 0]).op(unsigned(offset));
+  /** @param word which one from the address on the stack */
+  i32Load(word: number): this {
+    return this.op([0x28, 0]).op(unsigned(4 * word));
   }
-  i32Store(offset: number): this {
-    return this.op([0x36, 0]).op(unsigned(offset));
+  i32Store(word: number): this {
+    return this.op([0x36, 0]).op(unsigned(4 * word));
   }
   /** The same word in all four lanes. */
   v128(word: number): this {
     const bytes = [word & 0xff, (word >> 8) & 0xff, (word >> 16) & 0xff, (word >> 24) & 0xff];
     return this.op([0xfd, 0x0c]).op(bytes).op(bytes).op(bytes).op(bytes);
   }
-  v128Load(offset: number): this {
-    return this.op([0xfd, 0x00, 0]).op(unsigned(offset));
+  /** @param four which four words */
+  v128Load(four: number): this {
+    return this.op([0xfd, 0x00, 0]).op(unsigned(16 * four));
   }
-  v128Store(offset: number): this {
-    return this.op([0xfd, 0x0b, 0]).op(unsigned(offset));
+  v128Store(four: number): this {
+    return this.op([0xfd, 0x0b, 0]).op(unsigned(16 * four));
   }
   /** Four words out of two registers: 0 to 3 are the first one's, 4 to 7 the second's. */
   shuffle(...words: [number, number, number, number]): this {
