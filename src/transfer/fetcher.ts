@@ -31,6 +31,8 @@ export interface FetcherOptions {
   /** Are there announced digests that will decide in the end? */
   hasDigests: boolean;
   limits: TransferLimits;
+  /** At once, at most. */
+  connections: number;
   bandwidth: Bandwidth | undefined;
   note: (note: TransferNote) => void;
 }
@@ -208,6 +210,7 @@ export class Fetcher {
     await work.learn({ ...reading.facts, total: served });
     const total = this.total(work);
     work.writer.fileBytes = total ?? 0;
+    work.writer.mostUnwritten = this.options.limits.blockBytes / 2;
     work.writer.isExpendable = this.#isExpendable(work, total);
     this.#noteResumed(work);
     this.#saysHtml = /html/i.test(exchange.headers['content-type'] ?? '');
@@ -271,10 +274,12 @@ export class Fetcher {
     return hasDigests && total !== null && total <= limits.blockBytes && !work.journal.isBegun;
   }
 
-  /** Bytes written and journalled together: no more than a share of what an interruption may cost. */
+  /** Bytes written and journalled together: over all connections no more than half of what an interruption may cost. */
   #pieceBytes(): number {
-    const share = Math.floor(this.options.limits.blockBytes / 8 / PAGE_BYTES) * PAGE_BYTES;
-    return Math.min(SLAB_BYTES, Math.max(PAGE_BYTES, share));
+    const { limits, connections } = this.options;
+    const share = limits.blockBytes / 2 / Math.max(4, connections);
+    const pages = Math.floor(share / PAGE_BYTES) * PAGE_BYTES;
+    return Math.min(SLAB_BYTES, Math.max(PAGE_BYTES, pages));
   }
 
   /** An announced length that contradicts the catalogue may be a lie: does more come? */

@@ -67,7 +67,8 @@ export class Inlet implements BodySink {
       // Memory and file lie alike on their pages, so that whole pages can be written directly.
       this.#fill = this.#cut = this.#position % PAGE_BYTES;
     }
-    return this.#slab.memory.subarray(this.#fill);
+    // no more than a piece at a time: what is in memory alone is what an interruption costs
+    return this.#slab.memory.subarray(this.#fill, this.#cut + this.options.pieceBytes);
   }
 
   filled(bytes: number): boolean {

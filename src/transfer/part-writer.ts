@@ -57,6 +57,8 @@ export class PartWriter {
   connections = 0;
   /** As long as the file will be; it is made so before its first byte, so that blocks may be written anywhere. */
   fileBytes = 0;
+  /** As many bytes may wait for the disk before connections wait too: an interruption would cost them. */
+  mostUnwritten = Infinity;
   /** An interruption may cost the whole file: nothing of it is recorded before the first flush. */
   isExpendable = false;
   /** The digests' state is saved with each flush, where it can be. */
@@ -68,6 +70,7 @@ export class PartWriter {
   #isComparing = false;
   #slabs = 0;
   #failure: { error: unknown } | null = null;
+  #unwritten = 0;
   #unflushed = 0;
   /** On disk, and not in the journal yet. */
   readonly #unrecorded = new Spans();
@@ -96,6 +99,7 @@ export class PartWriter {
   /** Should connections wait, because disk or digests do not keep up? What they fill at the moment they may always fill. */
   get isBehind(): boolean {
     const most = Math.max(LEAST_SLABS, FEW_SLABS + SLABS_A_CONNECTION * this.connections);
+    if (this.#unwritten >= this.mostUnwritten) return true;
     return this.#slabs >= most || (this.pool.isTight && this.#slabs > this.connections);
   }
 
@@ -108,6 +112,7 @@ export class PartWriter {
 
   /** Takes the piece's hold on its slab over. Resolves when the bytes are in the file. */
   async place(piece: Piece): Promise<void> {
+    this.#unwritten += piece.length;
     await new Promise<void>((resolve, reject) => {
       this.#queue.push({ piece, resolve, reject });
       this.#work();
@@ -169,6 +174,7 @@ export class PartWriter {
         .finally(() => {
           this.#isComparing = false;
           this.#working--;
+          this.#unwritten -= piece.length;
           piece.slab.release();
           this.#work();
           this.#makeRoom();

@@ -94,6 +94,7 @@ export class Session {
       client: tools.client,
       hasDigests: this.#announced.length > 0,
       limits,
+      connections: most,
       bandwidth: options.bandwidth,
       note: (note) => this.#note(note),
     });

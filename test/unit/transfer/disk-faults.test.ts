@@ -113,6 +113,34 @@ const halfThenAll: Script = (request) => {
     : answer;
 };
 
+it.each([1, 4])(
+  'while the disk does not answer, no more than a block is read ahead of it (%i connections)',
+  async (connections) => {
+    let letGo: (nothing: undefined) => void = () => undefined;
+    const isOver = new Promise<undefined>((resolve) => (letGo = resolve));
+    const large = bytesOf(4 * 1024 * 1024);
+    const blockBytes = 1024 * 1024;
+    const kit = await serveOn((request) => honest(request, large, { etag }), {
+      connections,
+      files: failingFiles(({ name, path }) =>
+        name === 'write' && /part\./.test(path) ? isOver : undefined,
+      ),
+    });
+    let read = 0;
+    const take = (bytes: number) => ((read += bytes), 0);
+    const result = kit.fetch(kit.source(large), {
+      limits: { blockBytes },
+      bandwidth: { take },
+    });
+    await expect.poll(() => read).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(read).toBeLessThanOrEqual(blockBytes);
+    expect(read).toBeGreaterThanOrEqual(blockBytes / 2);
+    letGo(undefined);
+    expect((await kit.content(await result)).equals(large)).toBe(true);
+  },
+);
+
 it('F067 fetches again what the disk did not keep as it was written', async () => {
   const kit = await serve(halfThenAll);
   const { part } = await halfway(kit);
@@ -152,9 +180,9 @@ describe('F068, F074, F076 any operation fails in any way', () => {
     return request.index === 0 ? { ...answer, body: answer.body.subarray(0, 400_000) } : answer;
   };
   it.each([
-    ['in one go', good, {}],
+    ['in one go', good, { blockBytes: 512 * 1024 }],
     ['in one go, and not recorded', good, { blockBytes: file.length }],
-    ['after a cut', unpinned, {}],
+    ['after a cut', unpinned, { blockBytes: 512 * 1024 }],
     ['after a cut, and not recorded', unpinned, { blockBytes: file.length }],
   ])('%s: a typed error, and the next call brings the exact file', async (_, script, limits) => {
     const ran: string[] = [];

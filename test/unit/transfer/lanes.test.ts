@@ -76,7 +76,11 @@ it('the next file is asked for over the same connection while the last bytes of 
   );
   const slots = createConnectionSlots(1);
   const fetchTo = (name: string) =>
-    kit.fetch(kit.source(file), { slots, directory: join(kit.directory, name) });
+    kit.fetch(kit.source(file), {
+      slots,
+      limits: { blockBytes: MIB },
+      directory: join(kit.directory, name),
+    });
   const results = await Promise.all([fetchTo('first'), fetchTo('second')]);
   for (const result of results) expect((await kit.content(result)).equals(file)).toBe(true);
   expect(kit.server.connections().accepted).toBe(1);
