@@ -93,9 +93,11 @@ export function advance(
   );
   const ordered = state.ordered && followsOrder(state, page, keys);
   const skip = nextSkip(state, page, limits);
-  if (skip === null || (!ordered && keys.length === 0)) return dropFirst(state, ordered);
+  // where the order breaks on a later page, those before it were pages of another list
+  const isProven = skip === null && (ordered || state.skip === 0);
+  if (isProven || (!ordered && keys.length === 0)) return dropFirst(state, ordered);
   const last = keys.at(-1) ?? state.last;
-  if (ordered && skip <= limits.skipMax) {
+  if (ordered && skip !== null && skip <= limits.skipMax) {
     const tail = page.items.slice(-TAIL).map(({ id }) => mark(id));
     return { ...state, skip, last, tail };
   }

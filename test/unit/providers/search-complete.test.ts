@@ -105,6 +105,17 @@ describe('a search is complete', () => {
     );
   });
 
+  it('F026 lists exactly the truth when only the last page shows that there is no order', async () => {
+    for (let time = 0; time < 10; time++) {
+      const items = itemsOf(
+        Array.from({ length: 50 }, () => (START + 1000) * 1000),
+        Array.from({ length: 50 }, (_, index) => (START + index * 1000) * 1000),
+      );
+      const { found } = await searchAll(items, { skipMax: 200, order: 'shuffled' }, 45);
+      expect(setOf(found)).toEqual(truth(items));
+    }
+  });
+
   it('F027 lists 25,000 products behind a window of 10,000 without fetching much twice', async () => {
     const starts = Array.from({ length: 25_000 }, (_, index) => (START + index * 10) * 1000);
     const items = itemsOf(starts, [START * 1000]);
