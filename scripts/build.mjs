@@ -1,5 +1,5 @@
 // Sources → dist: the TypeScript compiler, one bundle of the workflows for the worker, and the `nimbus` command in few
-// files, because it starts a third sooner than from a hundred. Built aside and swapped in whole, one build at a time, so
+// files, because it starts sooner than from a hundred. Built aside and swapped in whole, one build at a time, so
 // that nobody ever runs a half-built product. `--if-stale`: only when sources changed.
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
