@@ -1,6 +1,6 @@
 /**
  * Workflow tests: a real Temporal server, the real workflow code, activities replaced by an object of the same type.
- * `maxCachedWorkflows: 0` replays at every step, so each of these tests is a determinism test too.
+ * Nothing is cached unless a test asks for it: replays at every step make each of these tests a determinism test too.
  */
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
@@ -59,7 +59,10 @@ export interface ServerBench {
   connection: Connection;
   native: NativeConnection;
   /** A worker with these activities, for the length of one test. */
-  withActivities(activities: Partial<Activities>): Promise<WorkflowBench>;
+  withActivities(
+    activities: Partial<Activities>,
+    cache?: { maxCachedWorkflows: number },
+  ): Promise<WorkflowBench>;
   close(): Promise<void>;
 }
 
@@ -80,7 +83,7 @@ export async function startServerBench(): Promise<ServerBench> {
     temporal,
     connection,
     native,
-    async withActivities(activities) {
+    async withActivities(activities, cache = { maxCachedWorkflows: 0 }) {
       const taskQueue = `test-${randomUUID()}`;
       const common = {
         connection: native,
@@ -89,7 +92,7 @@ export async function startServerBench(): Promise<ServerBench> {
         defaultHeartbeatThrottleInterval: '200ms',
       } as const;
       const workers = await Promise.all([
-        Worker.create({ ...common, workflowBundle: code, taskQueue, maxCachedWorkflows: 0 }),
+        Worker.create({ ...common, workflowBundle: code, taskQueue, ...cache }),
         Worker.create({ ...common, taskQueue: `${taskQueue}-transfers-copernicus` }),
       ]);
       const running = workers.map((worker) => worker.run());

@@ -269,6 +269,32 @@ describe('searchDownload', () => {
     await bench.close();
   });
 
+  it('F071 many jobs that want one product all end with it as soon as it is there', async () => {
+    const wanted = ids(1);
+    const held = new Set<string>();
+    const { all } = activities(wanted);
+    const activitiesOfAll: Partial<Activities> = {
+      ...all,
+      recordEvents: async () => undefined,
+      fetchProduct: async ({ product_id }) => {
+        if (held.has(product_id))
+          return { ...completed, outcome: 'reused' as const, bytes_fetched: 0 };
+        await new Promise((resolve) => setTimeout(resolve, 800));
+        held.add(product_id);
+        return completed;
+      },
+    };
+    const bench = await server.withActivities(activitiesOfAll, { maxCachedWorkflows: 200 });
+    const headers = Array.from({ length: 12 }, () => jobHeader(randomUUID()));
+    // A job that nobody tells looks again by itself, but not while this test lasts.
+    const untold = { followMs: 3_600_000 };
+    const handles = await Promise.all(headers.map((header) => bench.start(header, untold)));
+    const snapshots = await Promise.all(handles.map((handle) => handle.result()));
+    expect(new Set(snapshots.map(({ state }) => state))).toEqual(new Set(['succeeded']));
+    await saveHistory(handles.at(-1)!, 'search-download.followed');
+    await bench.close();
+  });
+
   it('D17 hands the selection to each download, and tells how much of each product it is', async () => {
     const assets = { include: ['*_B04_10m.jp2'], exclude: ['*_TCI_*'] };
     const asked: unknown[] = [];

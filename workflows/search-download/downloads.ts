@@ -19,6 +19,12 @@ import { download, type DownloadInput, type DownloadResult } from '../download.w
 import { followSignal } from '../messages.js';
 import type { Job } from './job.js';
 
+/**
+ * A job that hears of the end may be quicker than the end itself, which then has told it already: it looks again by itself
+ * after so long, and twice as long each time.
+ */
+const AFTER_END_MS = 500;
+
 export class Downloads {
   private readonly endedElsewhere = new Set<string>();
   private readonly followed = new Set<string>();
@@ -49,6 +55,7 @@ export class Downloads {
       },
       patience: options.patience,
     };
+    let patienceMs = options.followMs;
     for (;;) {
       try {
         return await executeChild(download, {
@@ -65,12 +72,18 @@ export class Downloads {
         });
       } catch (error) {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        await this.follow(workflowId, product.id);
+        const isOver = await this.follow(workflowId, product.id, patienceMs);
+        patienceMs = isOver ? AFTER_END_MS : Math.min(2 * patienceMs, options.followMs);
       }
     }
   }
 
-  private async follow(workflowId: string, productId: string): Promise<void> {
+  /** Resolves with whether the other download is over, or at the latest after `patienceMs`. */
+  private async follow(
+    workflowId: string,
+    productId: string,
+    patienceMs: number,
+  ): Promise<boolean> {
     this.endedElsewhere.delete(productId);
     try {
       await getExternalWorkflowHandle(workflowId).signal(followSignal, {
@@ -78,10 +91,10 @@ export class Downloads {
       });
     } catch (error) {
       if (isCancellation(error)) throw error;
-      return;
+      return true;
     }
     this.tellFollowing(productId);
-    await condition(() => this.endedElsewhere.has(productId), this.job.options.followMs);
+    return await condition(() => this.endedElsewhere.has(productId), patienceMs);
   }
 
   /** Once a product, however long the other job takes. */
