@@ -76,3 +76,8 @@ export async function stored<T>(operation: Promise<T>): Promise<T> {
     throw toStoreError(error);
   }
 }
+
+/** The server sends more than it announced: then nobody knows what the rest of its answer is worth. */
+export function tooMuch(): Retry {
+  return retry('SourceRefused', 'The server sends more bytes than it announced', { tries: 3 });
+}

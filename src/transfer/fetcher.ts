@@ -6,7 +6,7 @@
 import { ServiceError } from '../jobs/error-codes.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
 import type { Retry } from './errors.js';
-import { ObjectChanged, retry } from './errors.js';
+import { ObjectChanged, retry, tooMuch } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
 import { strongEtag, type Framing } from './http/headers.js';
@@ -332,9 +332,4 @@ export class Fetcher {
     work.ledger.doubt(from);
     throw retry('SourceChanged', `The server does not repeat what is on disk at byte ${at}`);
   }
-}
-
-/** The server sends more than it announced: then nobody knows what the rest of its answer is worth. */
-export function tooMuch(): Retry {
-  return retry('SourceRefused', 'The server sends more bytes than it announced', { tries: 3 });
 }

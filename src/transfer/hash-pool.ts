@@ -1,24 +1,27 @@
 /**
  * Digests off the event loop. A job follows one growing file in order: bytes that arrive just where it stands are handed
  * over in shared memory, others are read back once the file has no gap before them. Blocks written by an earlier process
- * are checked against the CRC-32 that the journal holds on the way. Jobs on one thread take turns.
+ * are checked against the digest that the journal holds on the way. Jobs on one thread take turns.
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
+import { blockDigest, BLOCK_DIGEST_BYTES, type BlockDigest } from './block-digest.js';
 import { cancelledError, stored, toStoreError } from './errors.js';
-import { hashThread, type HashAnswer, type HashRequest } from './hash-thread.js';
+import { hashThread, type HashAnswer, type HashRequest, type HashThread } from './hash-thread.js';
 import { md5Module } from './md5/code.js';
 import { bytesOfMd5, MD5_SCRATCH_BYTES, md5Lanes } from './md5/lanes.js';
 import type { Block, Checkpoint } from './records.js';
 import { SlabPool, type Slab } from './slabs.js';
+import { PRIMES, xxh64Module } from './xxh64/code.js';
+import { xxh64, XXH64_SCRATCH_BYTES } from './xxh64/xxh64.js';
 
 const STEP_BYTES = 4 * 1024 * 1024;
 /** What a thread reads of a file at a time, and the memory that it has for itself. */
 const FILE_BYTES = 256 * 1024;
-const THREAD_BYTES = MD5_SCRATCH_BYTES + FILE_BYTES;
+const THREAD_BYTES = MD5_SCRATCH_BYTES + XXH64_SCRATCH_BYTES + FILE_BYTES;
 /** While more is to come, a thread is not woken to read less. */
 const LEAST_STEP_BYTES = 1024 * 1024;
 /** Bytes in memory are kept for the thread when they are this near to where it stands, and so many pieces of them. */
@@ -58,6 +61,8 @@ export interface HashJob {
 
 export interface HashPool {
   readonly slabs: SlabPool;
+  /** At once, on this thread. */
+  readonly digestOfBlock: BlockDigest;
   follow: (following: Following) => HashJob;
   close: () => Promise<void>;
 }
@@ -67,13 +72,14 @@ const isMd5Alone = (algorithms: readonly ChecksumAlgorithm[]): boolean =>
   algorithms.length > 0 && algorithms.every((algorithm) => algorithm === 'md5');
 
 export function createHashPool(threads: number): HashPool {
-  const slabs = new SlabPool(threads * THREAD_BYTES);
+  const slabs = new SlabPool(threads * THREAD_BYTES + BLOCK_DIGEST_BYTES);
   const lanes = Array.from(
     { length: threads },
     (_, i) => new Lane(slabs.memory, slabs.besides + i * THREAD_BYTES),
   );
   return {
     slabs,
+    digestOfBlock: blockDigest(slabs.memory, slabs.besides + threads * THREAD_BYTES),
     follow(following) {
       // Files on one thread share its steps of MD5: a few more are there than bring bytes at a time.
       const size = isMd5Alone(following.algorithms) ? FILES_TOGETHER : 1;
@@ -106,7 +112,7 @@ export async function hashFile(
   }
 }
 
-let md5Code: WebAssembly.Module | undefined;
+let modules: HashThread['modules'] | undefined;
 
 /** One thread, started when first needed and replaced should it die. */
 class Lane {
@@ -140,13 +146,16 @@ class Lane {
       const { parentPort: port, workerData } = require('node:worker_threads');
       const load = require('node:module').createRequire(workerData.from);
       const md5Lanes = ${md5Lanes.toString()};
-      (${hashThread.toString()})({ ...workerData, port, load, md5Lanes });`;
-    const file = this.offset + MD5_SCRATCH_BYTES;
+      const xxh64 = ${xxh64.toString()};
+      (${hashThread.toString()})({ ...workerData, port, load, md5Lanes, xxh64 });`;
+    const ofXxh64 = this.offset + MD5_SCRATCH_BYTES;
+    const ofFile = ofXxh64 + XXH64_SCRATCH_BYTES;
     const workerData = {
       from: import.meta.url,
-      md5Module: (md5Code ??= md5Module()),
+      modules: (modules ??= { md5: md5Module(), xxh64: xxh64Module() }),
+      primes: PRIMES,
       memory: this.memory,
-      scratch: { md5: this.offset, file, fileBytes: FILE_BYTES },
+      scratch: { md5: this.offset, xxh64: ofXxh64, file: ofFile, fileBytes: FILE_BYTES },
     };
     const worker = new Worker(source, { eval: true, workerData });
     worker.unref();
@@ -272,7 +281,7 @@ class FollowingJob implements HashJob {
     else if (answer.type === 'saved') this.#saved.shift()?.(answer.states);
     else if (answer.type === 'took') this.#slabs.shift()?.release();
     else {
-      this.#checkBlock(answer.crc32);
+      this.#checkBlock(answer.xxh64);
       this.#isStepping = false;
     }
     this.#step();
@@ -312,14 +321,14 @@ class FollowingJob implements HashJob {
       : Math.min(end, from + STEP_BYTES, block && block.offset > from ? block.offset : Infinity);
     this.#isStepping = true;
     this.handed = to;
-    this.#send({ type: 'step', job: this.#id, from, to, crc32: isWhole });
+    this.#send({ type: 'step', job: this.#id, from, to, isBlock: isWhole });
     this.#handOver();
   }
 
-  #checkBlock(crc32: number | null): void {
-    if (crc32 === null) return;
+  #checkBlock(found: string | null): void {
+    if (found === null) return;
     const block = this.#written[this.#nextBlock++];
-    if (block && block.crc32 !== crc32) this.damagedFrom ??= block.offset;
+    if (block && block.xxh64 !== found) this.damagedFrom ??= block.offset;
   }
 
   #send(request: HashRequest): void {

@@ -5,10 +5,11 @@
  */
 import type * as Crypto from 'node:crypto';
 import type * as Fs from 'node:fs';
-import type * as Zlib from 'node:zlib';
 import type { ChecksumAlgorithm } from '../jobs/product.js';
 import type { Md5Code } from './md5/code.js';
 import type { Md5, Md5Lanes } from './md5/lanes.js';
+import type { PRIMES, Xxh64Code } from './xxh64/code.js';
+import type { Xxh64 } from './xxh64/xxh64.js';
 
 export type HashRequest =
   | {
@@ -21,15 +22,15 @@ export type HashRequest =
     }
   /** Takes in `length` bytes at `offset` of the shared memory. */
   | { type: 'slab'; job: number; offset: number; length: number }
-  /** Takes in bytes [from, to) of the file; `crc32` asks for the CRC-32 of just these. */
-  | { type: 'step'; job: number; from: number; to: number; crc32: boolean }
+  /** Takes in bytes [from, to) of the file; `isBlock` asks for the XXH64 of just these. */
+  | { type: 'step'; job: number; from: number; to: number; isBlock: boolean }
   | { type: 'save'; job: number }
   | { type: 'digest'; job: number }
   | { type: 'drop'; job: number };
 
 export type HashAnswer =
   | { type: 'took'; job: number }
-  | { type: 'stepped'; job: number; crc32: number | null }
+  | { type: 'stepped'; job: number; xxh64: string | null }
   | { type: 'saved'; job: number; states: Record<string, string> | null }
   | { type: 'digests'; job: number; digests: { algorithm: ChecksumAlgorithm; value: string }[] }
   | { type: 'failed'; job: number; message: string; errno: string | null };
@@ -42,10 +43,17 @@ export interface HashThread {
   /** `require`, resolving from the engine's own module. */
   load: (id: string) => unknown;
   md5Lanes: (code: Md5Code, memory: SharedArrayBuffer, scratch: number) => Md5Lanes;
-  md5Module: WebAssembly.Module;
+  xxh64: (
+    code: Xxh64Code,
+    primes: typeof PRIMES,
+    memory: SharedArrayBuffer,
+    scratch: number,
+  ) => Xxh64;
+  modules: { md5: WebAssembly.Module; xxh64: WebAssembly.Module };
+  primes: typeof PRIMES;
   memory: WebAssembly.Memory;
-  /** Where the thread's own part of the memory lies: what `md5Lanes` needs, then room to read a file into. */
-  scratch: { md5: number; file: number; fileBytes: number };
+  /** Where the thread's own parts of the memory lie: what `md5Lanes` and `xxh64` need, and room to read a file into. */
+  scratch: { md5: number; xxh64: number; file: number; fileBytes: number };
 }
 
 export function hashThread({ port, load, ...given }: HashThread): void {
@@ -60,11 +68,13 @@ export function hashThread({ port, load, ...given }: HashThread): void {
     hashers: Map<ChecksumAlgorithm, Hasher>;
   }
   const fs = load('node:fs') as typeof Fs;
-  const zlib = load('node:zlib') as typeof Zlib;
   const crypto = load('node:crypto') as typeof Crypto;
-  const { memory, scratch } = given;
-  const { exports } = new WebAssembly.Instance(given.md5Module, { engine: { memory } });
-  const lanes = given.md5Lanes(exports as unknown as Md5Code, memory.buffer, scratch.md5);
+  const { memory, modules, scratch } = given;
+  const codeOf = (module: WebAssembly.Module): unknown =>
+    new WebAssembly.Instance(module, { engine: { memory } }).exports;
+  const lanes = given.md5Lanes(codeOf(modules.md5) as Md5Code, memory.buffer, scratch.md5);
+  const xxh64Code = codeOf(modules.xxh64) as Xxh64Code;
+  const ofBlock = given.xxh64(xxh64Code, given.primes, memory.buffer, scratch.xxh64);
   const room = Buffer.from(memory.buffer, scratch.file, scratch.fileBytes);
   const jobs = new Map<number, Job>();
 
@@ -74,18 +84,28 @@ export function hashThread({ port, load, ...given }: HashThread): void {
     return new blake.Blake3Hasher();
   };
 
-  const step = (job: Job, from: number, to: number, withCrc: boolean): number | null => {
-    let crc = 0;
+  /** Fills the room from `at` on, as far as `to`. */
+  const readInto = (room: Buffer, fd: number, at: number, to: number): number => {
+    const wanted = Math.min(room.length, to - at);
+    for (let fill = 0; fill < wanted;) {
+      const read = fs.readSync(fd, room, fill, wanted - fill, at + fill);
+      if (read === 0) throw new Error(`the file ends at ${at + fill}, before ${to}`);
+      fill += read;
+    }
+    return wanted;
+  };
+
+  const step = (job: Job, from: number, to: number, isBlock: boolean): string | null => {
+    if (isBlock) ofBlock.begin();
     for (let at = from; at < to;) {
-      const read = fs.readSync(job.fd, room, 0, Math.min(room.length, to - at), at);
-      if (read === 0) throw new Error(`the file ends at ${at}, before ${to}`);
+      const read = readInto(room, job.fd, at, to);
       const bytes = room.subarray(0, read);
       for (const hasher of job.hashers.values()) hasher.update(bytes);
       if (job.md5) lanes.addNow(job.md5, scratch.file, read);
-      if (withCrc) crc = zlib.crc32(bytes, crc);
+      if (isBlock) ofBlock.add(scratch.file, read);
       at += read;
     }
-    return withCrc ? crc : null;
+    return isBlock ? ofBlock.end() : null;
   };
 
   const start = ({ fd, algorithms, state }: Extract<HashRequest, { type: 'start' }>): Job => {
@@ -120,8 +140,8 @@ export function hashThread({ port, load, ...given }: HashThread): void {
         return null;
       }
       case 'step': {
-        const crc32 = step(job, request.from, request.to, request.crc32);
-        return { type: 'stepped', job: id, crc32 };
+        const xxh64 = step(job, request.from, request.to, request.isBlock);
+        return { type: 'stepped', job: id, xxh64 };
       }
       case 'save': {
         const isSaveable = job.md5 !== null && job.hashers.size === 0;

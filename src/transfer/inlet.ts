@@ -3,7 +3,7 @@
  * digests or a bandwidth limit do not keep up.
  */
 import { LONGEST_STEP_MS } from './bandwidth.js';
-import { retry } from './errors.js';
+import { retry, tooMuch } from './errors.js';
 import type { BodySink } from './http/exchange.js';
 import type { PartWriter } from './part-writer.js';
 import { PAGE_BYTES, SLAB_BYTES, type Slab } from './slabs.js';
@@ -78,7 +78,7 @@ export class Inlet implements BodySink {
     if (excess > 0) {
       this.#fill -= excess;
       this.isOverrun = true;
-      throw retry('SourceRefused', 'The server sends more bytes than it announced');
+      throw tooMuch();
     }
     const surplus = this.#received - this.options.stopAt;
     if (surplus >= 0 && this.options.stopAt < this.options.end) {

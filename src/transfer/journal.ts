@@ -1,6 +1,6 @@
 /**
  * The crash-safe record, beside a partial file, of which of its bytes are there. Append-only lines, each led by its own
- * CRC-32; a line that does not match ends what is believed. A block is recorded once it is written, with its CRC-32: after
+ * CRC-32; a line that does not match ends what is believed. A block is recorded once it is written, with its XXH64: after
  * a crash it counts only if the disk gives back just these bytes. `flushed` names what was forced to the disk before the
  * line was written, and that alone is promised to outlive a power cut. Blocks come in any order.
  */
@@ -10,6 +10,7 @@ import { stored } from './errors.js';
 import { replaceFile, type FileHandleLike, type Files } from './files.js';
 import {
   isJournalRecord,
+  VERSION,
   type Block,
   type Checkpoint,
   type JournalRecord,
@@ -105,7 +106,9 @@ function pathIn(directory: string): string {
 
 function compact(state: JournalState): string {
   const { identity, part } = state;
-  const records: JournalRecord[] = [{ header: { version: 3, identity: identity ?? '', part } }];
+  const records: JournalRecord[] = [
+    { header: { version: VERSION, identity: identity ?? '', part } },
+  ];
   if (state.source) records.push({ source: state.source });
   records.push(...state.mismatches.map((mismatch) => ({ mismatch })));
   records.push(...state.blocks.map((block) => ({ block })));

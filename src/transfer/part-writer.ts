@@ -1,9 +1,9 @@
 /**
  * The way of bytes from memory to the disk, for all connections of one file: two positional writes at a time, each block's
- * CRC-32 into the journal once it is written, and every second or so a flush, after which the journal may promise. Bytes
+ * digest into the journal once it is written, and every second or so a flush, after which the journal may promise. Bytes
  * that are on disk already are compared and not written. Memory is bounded by the slabs under way.
  */
-import { crc32 } from 'node:zlib';
+import type { BlockDigest } from './block-digest.js';
 import { PartialLost, stored } from './errors.js';
 import type { HashJob } from './hash-pool.js';
 import type { Journal } from './journal.js';
@@ -43,6 +43,7 @@ export interface Piece {
 }
 
 export interface WriterHooks {
+  digestOfBlock: BlockDigest;
   onWritten: () => void;
   /** The hash job of the moment: it is another one after bytes were forgotten. */
   hash: () => HashJob;
@@ -209,12 +210,12 @@ export class PartWriter {
     await this.part.lengthen(this.fileBytes);
     const writing = this.part.write(bytes, position, memoryOffset);
     const end = position + bytes.length;
-    const checksum = this.isExpendable ? null : crc32(bytes);
+    const xxh64 = this.isExpendable ? null : this.hooks.digestOfBlock(bytes);
     await writing;
     this.ledger.written.add(position, end);
     this.hooks.onWritten();
-    if (checksum === null) this.#unrecorded.add(position, end);
-    else this.#record({ offset: position, length: bytes.length, crc32: checksum });
+    if (xxh64 === null) this.#unrecorded.add(position, end);
+    else this.#record({ offset: position, length: bytes.length, xxh64 });
     this.#unflushed += bytes.length;
     this.#flushSoon();
   }
@@ -235,7 +236,7 @@ export class PartWriter {
         const bytes = await this.#readBack(wanted, at);
         if (bytes.length < wanted.length) throw new PartialLost('The partial file was cut');
         this.#unrecorded.remove(at, at + bytes.length);
-        this.#record({ offset: at, length: bytes.length, crc32: crc32(bytes) });
+        this.#record({ offset: at, length: bytes.length, xxh64: this.hooks.digestOfBlock(bytes) });
       }
   }
 

@@ -15,8 +15,9 @@ import {
 
 // ---- the journal
 
-const isBlock = objectOf({ offset: isOffset, length: isLength, crc32: isOffset });
-/** Bytes [offset, offset + length) were written, and had this CRC-32. */
+const isXxh64 = (value: unknown): value is string => isText(value) && /^[0-9a-f]{16}$/.test(value);
+const isBlock = objectOf({ offset: isOffset, length: isLength, xxh64: isXxh64 });
+/** Bytes [offset, offset + length) were written, and had this XXH64. */
 export type Block = Shaped<typeof isBlock>;
 
 const isSpan = objectOf({ start: isOffset, end: isOffset });
@@ -43,7 +44,7 @@ const isMismatch = objectOf({ bytes: isNumber, digests: recordOf(isText) });
 /** A full copy that contradicted the announced digests. */
 export type Mismatch = Shaped<typeof isMismatch>;
 
-const VERSION = 3;
+export const VERSION = 4;
 const isVersion = (value: unknown): value is typeof VERSION => value === VERSION;
 
 export const isJournalRecord = oneOf(

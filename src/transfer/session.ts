@@ -16,9 +16,10 @@ import {
   retry,
   Retry,
   stored,
+  tooMuch,
   toStoreError,
 } from './errors.js';
-import { Fetcher, tooMuch } from './fetcher.js';
+import { Fetcher } from './fetcher.js';
 import { dispositionName, sanitiseFileName } from './file-name.js';
 import type { FileHandleLike, Files } from './files.js';
 import type { HashPool } from './hash-pool.js';

@@ -49,6 +49,7 @@ export class Workspace {
         options.onWritten(this.ledger.bytes);
       },
       hash: () => this.#hash,
+      digestOfBlock: options.pool.digestOfBlock,
       assertOurs: async () => {
         await owner.assertOwned();
         await assertStillThere(part);

@@ -10,9 +10,9 @@ import { watchFiles } from '../../support/watched-files.js';
 const identity = 'asset';
 const source = { total: 400, etag: '"e"', lastModified: null, disposition: null };
 const blocks = [
-  { offset: 0, length: 100, crc32: 1 },
-  { offset: 200, length: 100, crc32: 3 },
-  { offset: 100, length: 100, crc32: 2 },
+  { offset: 0, length: 100, xxh64: '1111111111111111' },
+  { offset: 200, length: 100, xxh64: '3333333333333333' },
+  { offset: 100, length: 100, xxh64: '2222222222222222' },
 ];
 const checkpoint = { upTo: 100, states: { md5: 'c3RhdGU=' } };
 let directory: string;
@@ -71,10 +71,10 @@ it('F069 garbled at every byte, it says no more than the lines before the damage
 it('F069 with a torn tail, goes on as if the tail had never been', async () => {
   const state = readJournal(whole.subarray(0, whole.length - 3));
   const journal = Journal.of(nodeFiles, directory, state);
-  await journal.addBlock({ offset: 300, length: 50, crc32: 4 });
+  await journal.addBlock({ offset: 300, length: 50, xxh64: '4444444444444444' });
   await journal.close();
   const again = await Journal.load(nodeFiles, directory, identity);
-  expect(again.blocks.at(-1)).toEqual({ offset: 300, length: 50, crc32: 4 });
+  expect(again.blocks.at(-1)).toEqual({ offset: 300, length: 50, xxh64: '4444444444444444' });
   expect(again.mismatches).toEqual([]);
 });
 
@@ -85,13 +85,13 @@ it('forgets what belongs to another asset', async () => {
 it('keeps nothing that touches lost bytes, and no digest over them', async () => {
   const journal = await open();
   await journal.lose({ start: 50, end: 150 });
-  await journal.addBlock({ offset: 100, length: 20, crc32: 9 });
+  await journal.addBlock({ offset: 100, length: 20, xxh64: '9999999999999999' });
   await journal.close();
   expect(await Journal.load(nodeFiles, directory, identity)).toMatchObject({
     blocks: [
-      { offset: 200, length: 100, crc32: 3 },
-      { offset: 300, length: 50, crc32: 4 },
-      { offset: 100, length: 20, crc32: 9 },
+      { offset: 200, length: 100, xxh64: '3333333333333333' },
+      { offset: 300, length: 50, xxh64: '4444444444444444' },
+      { offset: 100, length: 20, xxh64: '9999999999999999' },
     ],
     flushed: [
       { start: 0, end: 50 },
