@@ -147,8 +147,9 @@ export async function startProduct(options: ProductOptions = {}): Promise<Runnin
         }
         await sleep(50);
       }
+      const story = await product.events(jobId).catch(String);
       throw new Error(
-        `Job ${jobId} did not get there in ${timeoutMs} ms: ${JSON.stringify(last)} ${String(last)}`,
+        `Job ${jobId} did not get there in ${timeoutMs} ms: ${JSON.stringify(last)} ${String(last)}; its story: ${JSON.stringify(story)}`,
       );
     },
     ended: (jobId, timeoutMs) =>
