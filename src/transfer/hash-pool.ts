@@ -47,8 +47,8 @@ export interface HashJob {
   offer: (position: number, slab: Slab, start: number, length: number) => void;
   /** Lets go of what was offered and is not next yet: that is read back once it is in the file. */
   letGo: () => void;
-  /** Bytes from `start` on, none of which was handed over yet, are no longer in the file. */
-  forget: (start: number) => void;
+  /** Bytes [start, end), none of which was handed over yet, are no longer in the file; others may follow in their place. */
+  forget: (start: number, end: number) => void;
   /** Bytes [0, frontier) are in the file. */
   advance: (frontier: number) => void;
   /** Waits until everything up to `bytes` is in, then ends the job. */
@@ -179,12 +179,14 @@ class FollowingJob implements HashJob {
   readonly #canSave: boolean;
   readonly #id: number;
   readonly #lane: Lane;
-  readonly #written: readonly Block[];
+  #written: readonly Block[];
   /** Bytes in memory, by position, that will be next before long. */
   readonly #ahead = new Map<number, { slab: Slab; start: number; length: number }>();
   /** Slabs that the thread has yet to take in. */
   readonly #slabs: Slab[] = [];
   #nextBlock = 0;
+  /** The thread reads just this one at the moment. */
+  #checked: Block | null = null;
   #frontier = 0;
   #isStepping = false;
   #isComplete = false;
@@ -221,9 +223,13 @@ class FollowingJob implements HashJob {
     for (const { slab } of offered) slab.release();
   }
 
-  forget(start: number): void {
+  forget(start: number, end: number): void {
     this.letGo();
     this.#frontier = Math.min(this.#frontier, start);
+    this.#written = this.#written.filter(
+      ({ offset, length }) => offset >= end || offset + length <= start,
+    );
+    this.#nextBlock = 0;
   }
 
   advance(frontier: number): void {
@@ -281,7 +287,8 @@ class FollowingJob implements HashJob {
     else if (answer.type === 'saved') this.#saved.shift()?.(answer.states);
     else if (answer.type === 'took') this.#slabs.shift()?.release();
     else {
-      this.#checkBlock(answer.xxh64);
+      if (this.#checked && this.#checked.xxh64 !== answer.xxh64)
+        this.damagedFrom ??= this.#checked.offset;
       this.#isStepping = false;
     }
     this.#step();
@@ -314,21 +321,16 @@ class FollowingJob implements HashJob {
     while ((this.#written[this.#nextBlock]?.offset ?? Infinity) < this.handed) this.#nextBlock++;
     const block = this.#written[this.#nextBlock];
     const end = Math.min(this.#frontier, ...this.#ahead.keys());
-    const isWhole = block?.offset === this.handed && block.offset + block.length <= end;
     const from = this.handed;
+    const isWhole = block?.offset === from && from + block.length <= end;
+    this.#checked = isWhole ? block : null;
     const to = isWhole
-      ? block.offset + block.length
+      ? from + block.length
       : Math.min(end, from + STEP_BYTES, block && block.offset > from ? block.offset : Infinity);
     this.#isStepping = true;
     this.handed = to;
     this.#send({ type: 'step', job: this.#id, from, to, isBlock: isWhole });
     this.#handOver();
-  }
-
-  #checkBlock(found: string | null): void {
-    if (found === null) return;
-    const block = this.#written[this.#nextBlock++];
-    if (block && block.xxh64 !== found) this.damagedFrom ??= block.offset;
   }
 
   #send(request: HashRequest): void {

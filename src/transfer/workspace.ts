@@ -107,7 +107,7 @@ export class Workspace {
   /** Forgets bytes [start, end), durably; what was hashed of them is hashed anew. */
   async forget(start: number, end: number): Promise<void> {
     await this.writer.forget({ start, end });
-    this.#hash.forget(start);
+    this.#hash.forget(start, end);
     if (this.#hash.handed > start) await this.followAnew();
     this.hasEnded = false;
   }

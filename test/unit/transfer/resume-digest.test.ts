@@ -98,7 +98,7 @@ it('what was forgotten is not read: the file may be shorter now', async () => {
   await write(0, 3 * PIECE);
   job.advance(3 * PIECE);
   offer(job, 3 * PIECE, bytesOf(content.length, 9));
-  job.forget(100);
+  job.forget(100, 200);
   expect(released).toBe(1);
   await file.truncate(200);
   job.advance(200);
@@ -208,11 +208,14 @@ it('a state that lacks one of the digests is not gone on from', async () => {
   ]);
 });
 
-it('blocks of an earlier process are checked on the way, and the first damaged one is named', async () => {
-  const written = pieces.map((offset) => {
-    const bytes = content.subarray(offset, offset + PIECE);
-    return { offset, length: bytes.length, xxh64: pool.digestOfBlock(bytes) };
+const blocksOf = (bytes: Buffer) =>
+  pieces.map((offset) => {
+    const block = bytes.subarray(offset, offset + PIECE);
+    return { offset, length: block.length, xxh64: pool.digestOfBlock(block) };
   });
+
+it('blocks of an earlier process are checked on the way, and the first damaged one is named', async () => {
+  const written = blocksOf(content);
   await write(0, content.length);
   for (const damaged of [4, 9])
     await file.write(Buffer.from([0, 1, 2]), 0, 3, damaged * PIECE + 77);
@@ -220,4 +223,19 @@ it('blocks of an earlier process are checked on the way, and the first damaged o
   job.advance(content.length);
   await job.digests(content.length, never);
   expect(job.damagedFrom).toBe(4 * PIECE);
+});
+
+it('what was forgotten and came anew is not held against what had been there, and the rest still is', async () => {
+  const before = Buffer.from(content);
+  before.fill(7, 3 * PIECE, 5 * PIECE);
+  await write(0, content.length);
+  for (const damaged of [[], [8]]) {
+    for (const piece of damaged) await file.write(Buffer.from([0, 1, 2]), 0, 3, piece * PIECE + 77);
+    const job = follow(['sha256'], { written: blocksOf(before) });
+    job.advance(2 * PIECE);
+    job.forget(3 * PIECE, 5 * PIECE);
+    job.advance(content.length);
+    await job.digests(content.length, never);
+    expect(job.damagedFrom).toBe(damaged.length > 0 ? 8 * PIECE : null);
+  }
 });
