@@ -291,7 +291,11 @@ describe('searchDownload', () => {
     const handles = await Promise.all(headers.map((header) => bench.start(header, untold)));
     const snapshots = await Promise.all(handles.map((handle) => handle.result()));
     expect(new Set(snapshots.map(({ state }) => state))).toEqual(new Set(['succeeded']));
-    await saveHistory(handles.at(-1)!, 'search-download.followed');
+    const lengths = await Promise.all(
+      handles.map(async (handle) => (await handle.describe()).historyLength),
+    );
+    const longest = handles[lengths.indexOf(Math.max(...lengths))]!;
+    await saveHistory(longest, 'search-download.followed');
     await bench.close();
   });
 

@@ -20,10 +20,11 @@ import { followSignal } from '../messages.js';
 import type { Job } from './job.js';
 
 /**
- * A job that hears of the end may be quicker than the end itself, which then has told it already: it looks again by itself
- * after so long, and twice as long each time.
+ * A job that hears of the end may be quicker than the end itself, and is not told again: it looks by itself after so long,
+ * and each time after several times as long.
  */
 const AFTER_END_MS = 500;
+const LONGER = 4;
 
 export class Downloads {
   private readonly endedElsewhere = new Set<string>();
@@ -57,6 +58,7 @@ export class Downloads {
     };
     let patienceMs = options.followMs;
     for (;;) {
+      this.endedElsewhere.delete(product.id);
       try {
         return await executeChild(download, {
           workflowId,
@@ -72,8 +74,10 @@ export class Downloads {
         });
       } catch (error) {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        // Told while our own start was on its way, and refused all the same: this is the last that is heard of that end.
+        if (this.endedElsewhere.delete(product.id)) patienceMs = AFTER_END_MS;
         const isOver = await this.follow(workflowId, product.id, patienceMs);
-        patienceMs = isOver ? AFTER_END_MS : Math.min(2 * patienceMs, options.followMs);
+        patienceMs = isOver ? AFTER_END_MS : Math.min(LONGER * patienceMs, options.followMs);
       }
     }
   }
@@ -84,7 +88,6 @@ export class Downloads {
     productId: string,
     patienceMs: number,
   ): Promise<boolean> {
-    this.endedElsewhere.delete(productId);
     try {
       await getExternalWorkflowHandle(workflowId).signal(followSignal, {
         job_id: this.job.header.job_id,

@@ -8,6 +8,9 @@
  */
 import { Body, compile, I32, V128, type Code } from '../wasm/module.js';
 
+/** Bytes of memory at `state`: the words, and at the end what nobody needs. */
+export const MD5_STATE_BYTES = 1024;
+
 export interface Md5Code {
   /** Takes in `blocks` (at least 1) of 64 bytes at `from`; the words a, b, c, d are at `state`. */
   one: (from: number, blocks: number, state: number) => void;
@@ -37,8 +40,7 @@ const STEPS = Array.from({ length: 64 }, (_, step) => {
 const BLOCK_BYTES = 64;
 /** A power of two. */
 const BLOCKS_AHEAD = 16;
-/** Where a caller's `state` has room for what nobody needs. */
-const UNUSED_WORD = 255;
+const UNUSED_WORD = MD5_STATE_BYTES / 4 - 1;
 
 /** The module: imports a shared memory `engine.memory` of any size, exports what it can of `Md5Code`. */
 export function md5Module(): WebAssembly.Module {

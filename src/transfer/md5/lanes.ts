@@ -3,10 +3,10 @@
  * bytes wait a moment for those of others. Runs from its own source text inside a hash thread: it may use nothing but its
  * parameters and globals.
  */
-import type { Md5Code } from './code.js';
+import { MD5_STATE_BYTES, type Md5Code } from './code.js';
 
 /** Bytes of memory that `md5Lanes` needs for itself. */
-export const MD5_SCRATCH_BYTES = 4096;
+export const MD5_SCRATCH_BYTES = 4 * MD5_STATE_BYTES;
 
 /** How many bytes a saved state has taken in; null when it is none. */
 export function bytesOfMd5(saved: Uint8Array): number | null {

@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { nodeFiles } from '../../../src/transfer/files.js';
 import { Journal, readJournal } from '../../../src/transfer/journal.js';
@@ -80,6 +81,15 @@ it('F069 with a torn tail, goes on as if the tail had never been', async () => {
 
 it('forgets what belongs to another asset', async () => {
   expect(await Journal.load(nodeFiles, directory, 'another')).toMatchObject({ blocks: [] });
+});
+
+it('believes nothing of another version', () => {
+  const body = JSON.stringify({ header: { version: 3, identity, part: '' } });
+  const line = `${crc32(body).toString(16).padStart(8, '0')} ${body}\n`;
+  const rest = whole.subarray(starts()[1]);
+  const isRead = (text: string) => readJournal(Buffer.concat([Buffer.from(text), rest]));
+  expect(isRead(line)).toMatchObject({ identity: null, source: null, blocks: [], flushed: [] });
+  expect(isRead(whole.toString('utf8', 0, starts()[1])).blocks).toEqual(blocks);
 });
 
 it('keeps nothing that touches lost bytes, and no digest over them', async () => {

@@ -239,3 +239,17 @@ it('what was forgotten and came anew is not held against what had been there, an
     expect(job.damagedFrom).toBe(damaged.length > 0 ? 8 * PIECE : null);
   }
 });
+
+it('checks a block that takes several reads', async () => {
+  const bytes = Buffer.from(Array.from({ length: 600_001 }, (_, i) => (i * 197 + 31) % 256));
+  // of the reference implementation
+  const written = [{ offset: 0, length: bytes.length, xxh64: '3e2e783bd7a2e09d' }];
+  for (const damaged of [null, 599_999]) {
+    if (damaged !== null) bytes[damaged]! ^= 1;
+    await file.write(bytes, 0, bytes.length, 0);
+    const job = follow(['sha256'], { written });
+    job.advance(bytes.length);
+    await job.digests(bytes.length, never);
+    expect(job.damagedFrom).toBe(damaged === null ? null : 0);
+  }
+});
