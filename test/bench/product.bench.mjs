@@ -45,7 +45,9 @@ await bounded({ minutes: Number(options.minutes), dir: options.dir }, async (too
   });
   const product = await largestOf(stack.sandbox);
   stack.sandbox.amend(product.id, { Checksum: announced.map((name) => checksumOf(product, name)) });
-  console.log(`one product of ${(product.sizeBytes / 2 ** 30).toFixed(2)} GiB, ${announced} announced`);
+  console.log(
+    `one product of ${(product.sizeBytes / 2 ** 30).toFixed(2)} GiB, ${announced} announced`,
+  );
   const contestants = {
     product: () => productRun(stack, product, tools.signal),
     engine: () => engineRun(engine, stack, product, join(tools.scratch, 'alone')),
@@ -61,9 +63,9 @@ async function productRun(stack, product, signal) {
     products: [product.id],
     if_exists: 'replace',
   });
-  await stack.ended(jobId);
-  const { state } = await stack.untilShownEnded(jobId);
+  const { state } = await stack.shownEnded(jobId);
   const seconds = (Date.now() - submittedMs) / 1000;
+  await stack.ended(jobId);
   if (state !== 'succeeded') throw new Error(`The job has ${state}`);
   const { paths, checksums } = await stack.result(jobId);
   const { algorithm, value, level } = checksums[paths[0]];

@@ -1,7 +1,6 @@
 /** The built product as real processes on loopback: Temporal with the flags of the local stack, API, worker, and the sandbox. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { findMongod, mongodServer, mongodUri } from '../../../dist/src/cli/local/mongod.js';
 import { freePorts } from '../../../dist/src/cli/local/ports.js';
@@ -96,13 +95,15 @@ function jobsOf(api, client) {
     },
     /** Waits for its workflow without asking again and again, which would be a load of its own. */
     ended: (jobId) => client.workflow.getHandle(jobId).result(),
-    /** As the API shows it, once it is shown as ended. */
-    async untilShownEnded(jobId) {
-      for (;;) {
-        const job = await get(`/v1/jobs/${jobId}`);
-        if (job.finished_at) return job;
-        await sleep(5);
+    /** As the API says it, once its stream of events has told the end. */
+    async shownEnded(jobId) {
+      const stream = await accepted(await fetch(`${api}/v1/events?job_id=${jobId}`));
+      let said = '';
+      for await (const text of stream.body.pipeThrough(new TextDecoderStream())) {
+        said += text;
+        if (/^event: job\.(succeeded|failed|cancelled)$/m.test(said)) break;
       }
+      return await get(`/v1/jobs/${jobId}`);
     },
     job: (jobId) => get(`/v1/jobs/${jobId}`),
     result: (jobId) => get(`/v1/jobs/${jobId}/result`),
