@@ -50,7 +50,7 @@ await bounded({ minutes: Number(options.minutes), dir: options.dir }, async (too
   );
   const contestants = {
     product: () => productRun(stack, product, tools.signal),
-    engine: () => engineRun(engine, stack, product, join(tools.scratch, 'alone')),
+    engine: () => engineRun(engine, stack, product, join(tools.scratch, 'alone'), tools.signal),
   };
   await takeTurns(1, contestants);
   const served = await wireSpeed(stack.sandbox, product, tools.signal);
@@ -72,9 +72,7 @@ async function productRun(stack, product, signal) {
   const path = join(stack.dataDir, paths[0]);
   if (paths.length !== 1 || level !== 'provider' || product[algorithm] !== value)
     throw new Error('The job has other files, or has not proven this one');
-  const { stdout } = await run('md5sum', [path], { signal });
-  if (!stdout.includes(product.md5)) throw new Error('The file is not the product');
-  rmSync(path);
+  await readAndRemove(path, product, signal);
   const first = await stack.activityTimes(jobId);
   const fetching = await stack.activityTimes(
     downloadWorkflowId('copernicus', product.id),
@@ -89,7 +87,7 @@ async function productRun(stack, product, signal) {
   };
 }
 
-async function engineRun(engine, { sandbox }, product, directory) {
+async function engineRun(engine, { sandbox }, product, directory, signal) {
   const { host } = new URL(sandbox.downloadUrl);
   const source = {
     key: `copernicus/${product.id}`,
@@ -105,8 +103,16 @@ async function engineRun(engine, { sandbox }, product, directory) {
     transfers: [{ source, directory }],
     connections: CONNECTIONS,
   });
+  await readAndRemove(join(directory, 'verified'), product, signal);
   rmSync(directory, { recursive: true });
   return answer;
+}
+
+/** Of both sides alike: what a file leaves in memory is felt by whoever is next. */
+async function readAndRemove(path, { md5 }, signal) {
+  const { stdout } = await run('md5sum', [path], { signal });
+  if (!stdout.includes(md5)) throw new Error('The file is not the product');
+  rmSync(path);
 }
 
 /** As the catalogue writes it. */

@@ -79,6 +79,7 @@ export async function startServerBench(): Promise<ServerBench> {
   const connection = await Connection.connect({ address: temporal.address });
   const native = await NativeConnection.connect({ address: temporal.address });
   const code = await workflowBundle();
+  const open = new Set<WorkflowBench>();
   return {
     temporal,
     connection,
@@ -97,7 +98,7 @@ export async function startServerBench(): Promise<ServerBench> {
       ]);
       const running = workers.map((worker) => worker.run());
       const client = new Client({ connection });
-      return {
+      const bench: WorkflowBench = {
         client,
         taskQueue,
         start: (header, options = {}) =>
@@ -120,12 +121,17 @@ export async function startServerBench(): Promise<ServerBench> {
             ],
           }),
         async close() {
+          open.delete(bench);
           for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
           await Promise.all(running);
         },
       };
+      open.add(bench);
+      return bench;
     },
     async close() {
+      // A test that failed has left its own.
+      await Promise.all([...open].map((bench) => bench.close()));
       await native.close();
       await connection.close();
       await temporal.close();

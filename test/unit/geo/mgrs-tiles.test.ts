@@ -58,8 +58,9 @@ describe('tileGeometry', () => {
     );
     fc.assert(
       fc.property(points, ([lon, lat]) => {
-        // The reference implementation rounds 180 into a zone 61, and 100 km up at a square's edge.
-        fc.pre(lon < 179.999);
+        // The reference implementation rounds 180 into a zone 61, and 100 km up at a square's edge: just south of the
+        // equator into a square that there is not, in the southern band with the northern row.
+        fc.pre(lon < 179.999 && !(lat < 0 && lat > -1e-9));
         const tile = tileGeometry(mgrs.forward([lon, lat], 0));
         expect(tile).not.toBeNull();
         expect(intersects(tile!, { type: 'Point', coordinates: [lon, lat] })).toBe(true);
