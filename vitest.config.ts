@@ -12,9 +12,10 @@ const measuring = {
   contract: ['test/contract/mirror.mongo-rate.test.ts'],
   e2e: ['test/faults/**/*.test.ts'],
 };
-const unit = { testTimeout: 20_000 };
-const contract = { testTimeout: 60_000, hookTimeout: 120_000 };
-const e2e = { testTimeout: 240_000, hookTimeout: 240_000 };
+const setupFiles = ['test/support/seeds.ts'];
+const unit = { setupFiles, testTimeout: 20_000 };
+const contract = { setupFiles, testTimeout: 60_000, hookTimeout: 120_000 };
+const e2e = { setupFiles, testTimeout: 240_000, hookTimeout: 240_000 };
 const alone = { sequence: { groupOrder: 2 }, maxWorkers: 1 };
 
 export default defineConfig({

@@ -9,10 +9,12 @@ const { createReservations } = await import(pathToFileURL(code).href);
 
 async function disk() {
   let used = 0;
-  for (const file of await readdir(partials, { recursive: true })) {
-    const facts = await lstat(join(partials, file)).catch(() => null);
-    if (facts?.isFile()) used += facts.blocks * 512;
-  }
+  for (const folder of await readdir(partials))
+    // Whoever is refused takes its folder away.
+    for (const file of await readdir(join(partials, folder)).catch(() => [])) {
+      const facts = await lstat(join(partials, folder, file)).catch(() => null);
+      if (facts?.isFile()) used += facts.blocks * 512;
+    }
   return { freeBytes: Number(diskBytes) - used, totalBytes: Number(diskBytes) };
 }
 

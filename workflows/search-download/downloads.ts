@@ -26,11 +26,17 @@ import type { Job } from './job.js';
 const AFTER_END_MS = 500;
 const LONGER = 4;
 
+/** What is asked of Temporal. */
+const TEMPORAL = { condition, executeChild, getExternalWorkflowHandle };
+
 export class Downloads {
   private readonly endedElsewhere = new Set<string>();
   private readonly followed = new Set<string>();
 
-  constructor(private readonly job: Job) {}
+  constructor(
+    private readonly job: Job,
+    private readonly temporal = TEMPORAL,
+  ) {}
 
   /** Another job's download of this product is over. */
   ended(productId: string): void {
@@ -60,7 +66,7 @@ export class Downloads {
     for (;;) {
       this.endedElsewhere.delete(product.id);
       try {
-        return await executeChild(download, {
+        return await this.temporal.executeChild(download, {
           workflowId,
           args: [input],
           parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
@@ -89,7 +95,7 @@ export class Downloads {
     patienceMs: number,
   ): Promise<boolean> {
     try {
-      await getExternalWorkflowHandle(workflowId).signal(followSignal, {
+      await this.temporal.getExternalWorkflowHandle(workflowId).signal(followSignal, {
         job_id: this.job.header.job_id,
       });
     } catch (error) {
@@ -97,7 +103,7 @@ export class Downloads {
       return true;
     }
     this.tellFollowing(productId);
-    return await condition(() => this.endedElsewhere.has(productId), patienceMs);
+    return await this.temporal.condition(() => this.endedElsewhere.has(productId), patienceMs);
   }
 
   /** Once a product, however long the other job takes. */
