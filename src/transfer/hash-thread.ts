@@ -85,7 +85,7 @@ export function hashThread({ port, load, ...given }: HashThread): void {
   };
 
   /** Fills the room from `at` on, as far as `to`. */
-  const readInto = (room: Buffer, fd: number, at: number, to: number): number => {
+  const fillRoom = (fd: number, at: number, to: number): number => {
     const wanted = Math.min(room.length, to - at);
     for (let fill = 0; fill < wanted;) {
       const read = fs.readSync(fd, room, fill, wanted - fill, at + fill);
@@ -98,7 +98,7 @@ export function hashThread({ port, load, ...given }: HashThread): void {
   const step = (job: Job, from: number, to: number, isBlock: boolean): string | null => {
     if (isBlock) ofBlock.begin();
     for (let at = from; at < to;) {
-      const read = readInto(room, job.fd, at, to);
+      const read = fillRoom(job.fd, at, to);
       const bytes = room.subarray(0, read);
       for (const hasher of job.hashers.values()) hasher.update(bytes);
       if (job.md5) lanes.addNow(job.md5, scratch.file, read);

@@ -17,9 +17,11 @@ export interface Xxh64Code {
 
 const STRIPE_BYTES = 32;
 
+let module: WebAssembly.Module | undefined;
+
 /** Imports a shared memory `engine.memory`, exports `Xxh64Code`. */
 export function xxh64Module(): WebAssembly.Module {
-  return compile({ take: take() });
+  return (module ??= compile({ take: take() }));
 }
 
 /** Parameters: from, stripes, state. */
