@@ -2,13 +2,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { planList } from '../../src/mirror/listing.js';
 import type { JobFilter, JobSort, Mirror } from '../../src/mirror/mirror.js';
 import { pageSql } from '../../src/mirror/sqlite/list.js';
 import { schema } from '../../src/mirror/sqlite/schema.js';
 import { createSqliteMirror } from '../../src/mirror/sqlite/sqlite-mirror.js';
 import { describeMirror, type MirrorHarness } from './mirror.contract.js';
+import { header, queued } from './mirror.fixtures.js';
 
 async function create(): Promise<MirrorHarness> {
   const directory = await mkdtemp(join(tmpdir(), 'nimbus-sqlite-'));
@@ -72,4 +73,22 @@ describe('SQLite mirror', () => {
     await mirror.close();
     await rm(directory, { recursive: true });
   });
+
+  it.runIf(process.platform === 'linux')(
+    'hears of what another process writes, without its clock',
+    async () => {
+      const { mirror, another, close } = await create();
+      await mirror.prepare();
+      const kinds: string[] = [];
+      vi.useFakeTimers({ toFake: ['setInterval'] });
+      try {
+        await mirror.follow(({ kind }) => kinds.push(kind), new AbortController().signal);
+      } finally {
+        vi.useRealTimers();
+      }
+      await another().apply(queued(header()));
+      await expect.poll(() => kinds).toEqual(['event']);
+      await close();
+    },
+  );
 });

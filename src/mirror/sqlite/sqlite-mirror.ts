@@ -23,7 +23,7 @@ const GROUP_EVENTS = 200;
 /** Does not open the file: the first call does, and makes its directory. */
 export function createSqliteMirror(settings: { path: string; logger?: Logger }): Mirror {
   const store = createSqliteStore(settings.path);
-  const tail = createSqliteTail(store, settings.logger);
+  const tail = createSqliteTail(store, settings.path, settings.logger);
   const committer = createGroupCommitter<EventBatch>({
     async commit(batches) {
       // Lets what arrives in the same turn join the next group, and others have theirs.

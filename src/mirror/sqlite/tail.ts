@@ -1,7 +1,10 @@
 /**
- * The feed of a SQLite mirror. Other processes write the same file, so the tail looks every POLL_MS at the one row that
- * holds the last positions and reads on from its own: one timer for however many listeners.
+ * The feed of a SQLite mirror. Other processes write the same file, so the tail looks at the one row that holds the last
+ * positions and reads on from its own: soon after the system says that the file was written, and every POLL_MS in case it
+ * does not say so. One timer and one watcher for however many listeners.
  */
+import { watch, type FSWatcher } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { ServiceError } from '../../jobs/error-codes.js';
 import type { Logger } from '../../telemetry/log.js';
 import { createFeedHub, type FeedListener } from '../feed-hub.js';
@@ -9,6 +12,8 @@ import type { SqliteStore } from './connection.js';
 import { decodeJob, decodeSequenced, type EventRow, type JobRow } from './rows.js';
 
 const POLL_MS = 100;
+/** A write is heard of a moment before it can be read, and several that follow each other are one. */
+const SETTLE_MS = 5;
 const READ_LIMIT = 500;
 
 interface Position {
@@ -23,9 +28,16 @@ export interface SqliteTail {
   close(): void;
 }
 
-export function createSqliteTail(store: SqliteStore, logger: Logger | undefined): SqliteTail {
+/** @param path of the file */
+export function createSqliteTail(
+  store: SqliteStore,
+  path: string,
+  logger: Logger | undefined,
+): SqliteTail {
   const hub = createFeedHub(logger);
   let timer: NodeJS.Timeout | null = null;
+  let written: NodeJS.Timeout | null = null;
+  let watcher: FSWatcher | null = null;
   let position: Position | null = null;
   let interrupted = false;
 
@@ -35,6 +47,8 @@ export function createSqliteTail(store: SqliteStore, logger: Logger | undefined)
       const other = position !== null && position.epoch !== head.epoch;
       // Another file in the same place, or one that could not be read for a while.
       if (other || interrupted) hub.emit({ kind: 'gap' });
+      // Its folder may be another one, too.
+      if (other) watchFile();
       interrupted = false;
       if (position && !other) {
         emitEvents(position.seq, head.seq);
@@ -71,10 +85,31 @@ export function createSqliteTail(store: SqliteStore, logger: Logger | undefined)
     for (const row of rows) hub.emit({ kind: 'progress', record: decodeJob(row) });
   }
 
+  /** The file, and its log beside it: whatever begins with its name. Not all systems and disks can. */
+  function watchFile(): void {
+    watcher?.close();
+    watcher = null;
+    try {
+      watcher = watch(dirname(path), { persistent: false }, (_, name) => {
+        if (name?.startsWith(basename(path)))
+          written ??= setTimeout(pollWritten, SETTLE_MS).unref();
+      });
+      watcher.on('error', () => watcher?.close());
+    } catch (error) {
+      logger?.debug({ err: error }, 'the mirror is looked at by the clock alone');
+    }
+  }
+
+  function pollWritten(): void {
+    written = null;
+    poll();
+  }
+
   function stop(): void {
     if (timer) clearInterval(timer);
-    timer = null;
-    position = null;
+    if (written) clearTimeout(written);
+    watcher?.close();
+    timer = written = watcher = position = null;
   }
 
   return {
@@ -83,6 +118,7 @@ export function createSqliteTail(store: SqliteStore, logger: Logger | undefined)
       if (!timer) {
         position = readPosition(store);
         timer = setInterval(poll, POLL_MS).unref();
+        watchFile();
       }
       hub.add(listener, signal, () => {
         if (hub.size === 0) stop();
