@@ -11,7 +11,7 @@ import { createHashPool, errnoOf, hashFile, stored } from '../../transfer/index.
 import type { ArtifactStore, StoredFile } from '../artifact-store.js';
 import { isMissing, parseRecord, readHeld, writeHeld } from '../held.js';
 import { safeSegments } from '../safe-path.js';
-import { syncFolder, writeDurably } from './durable.js';
+import { writeDurably } from './durable.js';
 import { makeParents, placeFor, resolveFile } from './paths.js';
 import { publishFile } from './publish.js';
 import { sweepFolder } from './sweep.js';
@@ -38,8 +38,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
 
   const putRecord = async (path: string, value: unknown) => {
     const place = placeFor(records, path);
-    await makeParents(records, path);
-    await writeDurably(place, JSON.stringify(value), temporaries);
+    const folders = await makeParents(records, path);
+    await writeDurably(place, JSON.stringify(value), temporaries, folders);
   };
   const getRecord = async (path: string): Promise<unknown> => {
     const { absolutePath } = await resolveFile(records, path);
@@ -84,8 +84,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     async putFile(path, content, _mediaType) {
       const place = placeFor(root, path);
       const folders = await makeParents(root, path);
-      await writeDurably(place, content, temporaries);
-      for (const folder of folders.reverse()) await syncFolder(folder);
+      await writeDurably(place, content, temporaries, folders);
       const sha256 = createHash('sha256').update(content).digest('hex');
       return { bytes: Buffer.byteLength(content), sha256 };
     },

@@ -1,4 +1,5 @@
 /** Safe relative paths as places on disk: the text is checked first, then each component, so that no link is followed. */
+import type { Stats } from 'node:fs';
 import { lstat, mkdir, realpath, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ServiceError } from '../../jobs/error-codes.js';
@@ -33,8 +34,7 @@ export async function makeParents(base: string, path: string): Promise<string[]>
   const folders = [base];
   for (const segment of path.split('/').slice(0, -1)) {
     const folder = join(folders.at(-1) ?? base, segment);
-    await stored(mkdir(folder).catch(ignoreExisting));
-    const facts = await stored(lstat(folder));
+    const facts = (await lstat(folder).catch(() => null)) ?? (await makeAndLook(folder));
     if (!facts.isDirectory())
       throw new ServiceError('Conflict', 'A folder of the path is a file or a link', {
         details: { path },
@@ -42,6 +42,11 @@ export async function makeParents(base: string, path: string): Promise<string[]>
     folders.push(folder);
   }
   return folders;
+}
+
+async function makeAndLook(folder: string): Promise<Stats> {
+  await stored(mkdir(folder).catch(ignoreExisting));
+  return await stored(lstat(folder));
 }
 
 /** A folder with all that is in it, which is nothing most of the time; harmless when there is none. */

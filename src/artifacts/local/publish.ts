@@ -10,7 +10,7 @@ import type { TransferResult } from '../../transfer/transfer.js';
 import { throwIfAborted } from '../aborted.js';
 import type { PublishOptions } from '../artifact-store.js';
 import { artifactAt } from '../artifact.js';
-import { syncFolder } from './durable.js';
+import { syncFolders } from './durable.js';
 import { makeParents, placeFor } from './paths.js';
 
 export async function publishFile(
@@ -34,7 +34,7 @@ export async function publishFile(
       'The verified bytes have vanished before they were published',
     );
   }
-  for (const folder of folders.reverse()) await syncFolder(folder);
+  await syncFolders(folders);
   return artifactAt(finalPath, transfer);
 }
 
