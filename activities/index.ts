@@ -39,6 +39,7 @@ export function createActivities(dependencies: ActivityDependencies) {
 export type Activities = ReturnType<typeof createActivities>;
 export type {
   JobSearchCursor,
+  PlannedChunk,
   PlannedProduct,
   PlanSummary,
   SearchPageResult,

@@ -1,6 +1,6 @@
 /**
  * Searching and planning. Lists of products never pass through workflow history: a page and a chunk are records in the
- * store, and what travels is their number. Repeats are harmless: each record has one name and is replaced as a whole.
+ * store, and what travels is their number, and of one chunk at a time what the workflow needs of it. Repeats are harmless: each record has one name and is replaced as a whole.
  */
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
@@ -48,6 +48,8 @@ export interface PlanSummary {
   limitedBy?: PlanLimit | null;
   bytesTotal: number | null;
   chunks: number;
+  /** The first of them, so that nobody has to wait for it to be read; missing where there is none, and in older histories. */
+  first?: PlannedChunk;
 }
 
 export interface SearchPageResult {
@@ -59,11 +61,23 @@ export interface SearchPageResult {
   missing: string[];
 }
 
+/** A page as it is found; `record` is what is kept of it. */
+interface FoundPage extends Omit<SearchPageResult, 'plan'> {
+  record: { query?: string; products: Product[] };
+}
+
 /** As much of a product as the workflow needs. */
 export interface PlannedProduct {
   id: string;
   name: string;
   bytes: number | null;
+}
+
+/** A chunk of the plan, as much of it as the workflow needs. */
+export interface PlannedChunk {
+  /** Holds the products as the catalogue described them. */
+  record: string;
+  products: PlannedProduct[];
 }
 
 /** Products in a chunk, at the most, where single files of each are fetched. */
@@ -78,15 +92,14 @@ export function createSearchActivities({
   }
 
   /** From all pages to the chunks that will be fetched. With the last page, because each step is a round trip. */
-  async function planJob({
-    job_id,
-    request,
-    page,
-    chunkSize,
-  }: SearchPageInput): Promise<PlanSummary> {
+  async function planJob(
+    { job_id, request, page, chunkSize }: SearchPageInput,
+    lastPage: Product[],
+  ): Promise<PlanSummary> {
     const found: Product[] = [];
-    for (let index = 0; index <= page; index++)
+    for (let index = 0; index < page; index++)
       found.push(...(await readProducts(searchPageRecord(job_id, index))));
+    found.push(...lastPage);
     const plan = planProducts(found, request);
     // Results that name many files fill a run's history sooner.
     const size = isSelective(request.assets) ? Math.min(chunkSize, SELECTIVE_CHUNK) : chunkSize;
@@ -95,6 +108,7 @@ export function createSearchActivities({
       await store.putRecord(planChunkRecord(job_id, chunk), {
         products: plan.products.slice(chunk * size, (chunk + 1) * size),
       });
+    const first = toChunk(planChunkRecord(job_id, 0), plan.products.slice(0, size));
     return {
       total: found.length - plan.repeats,
       products: plan.products.length,
@@ -103,61 +117,60 @@ export function createSearchActivities({
       limitedBy: plan.limitedBy,
       bytesTotal: plan.bytesTotal,
       chunks,
+      ...(chunks === 0 ? {} : { first }),
     };
   }
 
+  /** The page itself: of the named products, of the whole search, or of the window of time that is being looked through. */
+  async function findPage(input: SearchPageInput, signal: AbortSignal): Promise<FoundPage> {
+    const { request } = input;
+    const provider = providerOf(providers, request.provider);
+    if (request.products !== undefined) {
+      const { products, missing } = await findNamed(provider, request.products, signal);
+      return { record: { products }, next: null, repairs: [], missing };
+    }
+    const aoi = request.aoi === undefined ? null : parseAoi(request.aoi);
+    const { window, inner, found } = input.cursor ?? {
+      window: firstWindow(request),
+      inner: null,
+      found: 0,
+    };
+    const asked = window === null ? request : withinWindow(request, window);
+    const { query, products, next } = await provider.search(asked, aoi, inner, signal);
+    const facts = { record: { query, products }, repairs: aoi?.repairs ?? [], missing: [] };
+    const soFar = found + products.length;
+    if (next !== null) return { ...facts, next: { window, inner: next, found: soFar } };
+    const further =
+      window === null || soFar >= request.max_products! ? null : nextWindow(request, window);
+    if (further === null) return { ...facts, next: null };
+    return { ...facts, next: { window: further, inner: null, found: soFar } };
+  }
+
   return {
-    /** One page: of the named products, of the whole search, or of the window of time that is being looked through. */
+    /** One page, and with the last one the plan. */
     async searchPage(input: SearchPageInput): Promise<SearchPageResult> {
       return await activity(async () => {
-        const provider = providerOf(providers, input.request.provider);
         const signal = Context.current().cancellationSignal;
-        const record = searchPageRecord(input.job_id, input.page);
-        if (input.request.products !== undefined) {
-          const { products, missing } = await findNamed(provider, input.request.products, signal);
-          await store.putRecord(record, { products });
-          return { next: null, plan: await planJob(input), repairs: [], missing };
-        }
-        const aoi = input.request.aoi === undefined ? null : parseAoi(input.request.aoi);
-        const { window, inner, found } = input.cursor ?? {
-          window: firstWindow(input.request),
-          inner: null,
-          found: 0,
-        };
-        const request = window === null ? input.request : withinWindow(input.request, window);
-        const page = await provider.search(request, aoi, inner, signal);
-        await store.putRecord(record, { query: page.query, products: page.products });
-        const repairs = aoi?.repairs ?? [];
-        const soFar = found + page.products.length;
-        if (page.next !== null)
-          return {
-            next: { window, inner: page.next, found: soFar },
-            plan: null,
-            repairs,
-            missing: [],
-          };
-        const further =
-          window === null || soFar >= input.request.max_products!
-            ? null
-            : nextWindow(input.request, window);
-        if (further === null)
-          return { next: null, plan: await planJob(input), repairs, missing: [] };
-        const next = { window: further, inner: null, found: soFar };
-        return { next, plan: null, repairs, missing: [] };
+        const { record, next, ...facts } = await findPage(input, signal);
+        const [plan] = await Promise.all([
+          next === null ? planJob(input, record.products) : null,
+          store.putRecord(searchPageRecord(input.job_id, input.page), record),
+        ]);
+        return { next, plan, ...facts };
       });
     },
 
-    async readChunk(input: {
-      job_id: string;
-      chunk: number;
-    }): Promise<{ record: string; products: PlannedProduct[] }> {
+    async readChunk(input: { job_id: string; chunk: number }): Promise<PlannedChunk> {
       return await activity(async () => {
         const record = planChunkRecord(input.job_id, input.chunk);
-        const products = await readProducts(record);
-        return { record, products: products.map(({ id, name, bytes }) => ({ id, name, bytes })) };
+        return toChunk(record, await readProducts(record));
       });
     },
   };
+}
+
+function toChunk(record: string, products: readonly Product[]): PlannedChunk {
+  return { record, products: products.map(({ id, name, bytes }) => ({ id, name, bytes })) };
 }
 
 const missingSchema = z.object({ missing: z.array(z.string()) });

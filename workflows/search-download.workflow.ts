@@ -33,8 +33,8 @@ export async function searchDownload(input: SearchDownloadInput): Promise<JobSna
 async function run(job: Job, downloads: Downloads): Promise<JobSnapshot> {
   try {
     if (job.isFirstRun) start(job);
-    if (job.progress.phase.name === 'search') await search(job);
-    await fetchProducts(job, downloads);
+    const first = await search(job);
+    await fetchProducts(job, downloads, first);
     await finish(job);
     return job.snapshot;
   } catch (error) {

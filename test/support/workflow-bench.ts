@@ -141,11 +141,13 @@ export async function startServerBench(): Promise<ServerBench> {
 
 /** Remembers what was recorded, as a mirror would. */
 export function createEventLog() {
-  const recorded: { events: JobEvent[]; snapshots: JobSnapshot[] } = { events: [], snapshots: [] };
+  const recorded = { events: [] as JobEvent[], snapshots: [] as JobSnapshot[] };
+  const recordings: JobEvent['type'][][] = [];
   let manifests = 0;
   const recordEvents: Activities['recordEvents'] = async ({ events, snapshot, manifest }) => {
     if (manifest) manifests++;
     recorded.events.push(...events);
+    recordings.push(events.map(({ type }) => type));
     recorded.snapshots.push(snapshot);
   };
   return {
@@ -153,6 +155,8 @@ export function createEventLog() {
     types: () => recorded.events.map(({ type }) => type),
     numbers: () => recorded.events.map(({ number }) => number),
     events: recorded.events,
+    /** Types of the events that came together. */
+    recordings,
     /** How often a manifest was asked for. */
     manifests: () => manifests,
     last: () => recorded.snapshots.at(-1)!,

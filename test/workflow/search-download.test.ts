@@ -31,6 +31,12 @@ const quick = {
 /** Activities of a job that finds `ids` and fetches each of them; single ones replaced as a test needs. */
 function activities(ids: string[], change: Partial<Activities> = {}, missing: string[] = []) {
   const log = createEventLog();
+  const chunkOf = (chunk: number) => ({
+    record: `chunk-${chunk}`,
+    products: ids
+      .slice(chunk * chunkSizeOf(ids), (chunk + 1) * chunkSizeOf(ids))
+      .map((id) => ({ id, name: `${id}.SAFE`, bytes: 100 })),
+  });
   const all: Partial<Activities> = {
     recordEvents: log.recordEvents,
     searchPage: async ({ chunkSize }) => ({
@@ -42,16 +48,12 @@ function activities(ids: string[], change: Partial<Activities> = {}, missing: st
         leftOut: 0,
         bytesTotal: ids.length * 100,
         chunks: Math.ceil(ids.length / chunkSize),
+        ...(ids.length === 0 ? {} : { first: chunkOf(0) }),
       },
       repairs: [],
       missing,
     }),
-    readChunk: async ({ chunk }) => ({
-      record: `chunk-${chunk}`,
-      products: ids
-        .slice(chunk * chunkSizeOf(ids), (chunk + 1) * chunkSizeOf(ids))
-        .map((id) => ({ id, name: `${id}.SAFE`, bytes: 100 })),
-    }),
+    readChunk: async ({ chunk }) => chunkOf(chunk),
     fetchProduct: async () => completed,
     discardPartial: async () => undefined,
     ...change,
@@ -88,6 +90,19 @@ describe('searchDownload', () => {
     await saveHistory(handle, 'search-download.succeeded');
     const child = downloadWorkflowId('copernicus', log.events.at(3)!.data['product_id'] as string);
     await saveHistory(bench.client.workflow.getHandle(child), 'download.succeeded');
+    await bench.close();
+  });
+
+  it('tells in one recording what is told in one step', async () => {
+    const { all, log } = activities(ids(1));
+    const bench = await server.withActivities(all);
+    const handle = await bench.start(jobHeader(randomUUID()));
+    await handle.result();
+    expect(log.recordings).toEqual([
+      ['job.queued', 'job.started'],
+      ['search.completed', 'product.started'],
+      ['product.completed', 'job.succeeded'],
+    ]);
     await bench.close();
   });
 

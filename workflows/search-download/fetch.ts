@@ -1,11 +1,8 @@
 /**
  * The second phase: one chunk of the plan a run, and of it a window of products at a time.
- *
- * What is told in one step goes into one recording (shared/recorder.ts): an await more or less between a product's end and
- * the next one's beginning may change what a recording holds, and with it the order of commands that a replay expects.
  */
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
-import type { PlannedProduct } from '../../activities/index.js';
+import type { PlannedChunk, PlannedProduct } from '../../activities/index.js';
 import { readChunk } from '../shared/activities.js';
 import { readFailure } from '../shared/failure.js';
 import { ByteLimit } from './byte-limit.js';
@@ -19,17 +16,24 @@ interface Fetching {
   limit: ByteLimit;
 }
 
-export async function fetchProducts(job: Job, downloads: Downloads): Promise<void> {
+/** @param first chunk of the plan, where it is known already */
+export async function fetchProducts(
+  job: Job,
+  downloads: Downloads,
+  first: PlannedChunk | null,
+): Promise<void> {
   const fetching: Fetching = { job, downloads, limit: new ByteLimit(job) };
   const { header, progress } = job;
   for (;;) {
     const phase = progress.phase;
     if (phase.name !== 'fetch' || phase.chunk >= phase.chunks) return;
     if (progress.limitedBy !== undefined) return;
-    const { record, products } = await readChunk({ job_id: header.job_id, chunk: phase.chunk });
+    const { chunk } = phase;
+    const known = chunk === 0 ? first : null;
+    const { record, products } = known ?? (await readChunk({ job_id: header.job_id, chunk }));
     await fetchWindow(fetching, record, products);
-    progress.phase = { ...phase, chunk: phase.chunk + 1 };
-    if (phase.chunk + 1 < phase.chunks) await job.continue();
+    progress.phase = { ...phase, chunk: chunk + 1 };
+    if (chunk + 1 < phase.chunks) await job.continue();
   }
 }
 

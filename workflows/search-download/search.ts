@@ -1,5 +1,5 @@
 /** The first phase: asks the catalogue page by page, for as long as it takes, until an activity has written the plan. */
-import type { PlanSummary, SearchPageResult } from '../../activities/index.js';
+import type { PlannedChunk, PlanSummary, SearchPageResult } from '../../activities/index.js';
 import { ServiceError } from '../../src/jobs/error-codes.js';
 import type { JobHeader } from '../../src/jobs/job.js';
 import { toProblem } from '../../src/jobs/problem.js';
@@ -9,13 +9,13 @@ import { withPatience } from '../shared/patience.js';
 import type { Job } from './job.js';
 import { failProduct } from './product-story.js';
 
-/** Leaves the job in the phase `fetch`. */
-export async function search(job: Job): Promise<void> {
+/** Leaves the job in the phase `fetch`. Resolves with the plan's first chunk, where it came with the plan. */
+export async function search(job: Job): Promise<PlannedChunk | null> {
   const { header, options, progress } = job;
   const { searchPage } = singleTries(options);
   for (;;) {
     const phase = progress.phase;
-    if (phase.name !== 'search') return;
+    if (phase.name !== 'search') return null;
     const { page, cursor } = phase;
     const found = await withPatience(
       options.patience,
@@ -33,7 +33,10 @@ export async function search(job: Job): Promise<void> {
         job.tellWaiting('job.waiting', facts, waiting);
       },
     );
-    if (found.plan !== null) return plan(job, page + 1, found.plan, found);
+    if (found.plan !== null) {
+      plan(job, page + 1, found.plan, found);
+      return found.plan.first ?? null;
+    }
     progress.phase = { name: 'search', page: page + 1, cursor: found.next };
     if ((page + 1) % options.pagesARun === 0) await job.continue();
   }

@@ -3,11 +3,12 @@
  * few round trips and the order of events is the order of numbers. An ordinary activity, not a local one: its input is in
  * the history before it runs, so a worker that dies in between repeats the very same events (docs/decisions/0003).
  */
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, patched } from '@temporalio/workflow';
 import type { JobHeader } from '../../src/jobs/job.js';
 import type { StoredEventType } from '../../src/jobs/event.js';
 import type { SnapshotChange, Story } from '../../src/jobs/story.js';
 import type { Activities } from '../../activities/index.js';
+import { endOfStep } from './step.js';
 
 /** Keeps one recording's payload far below Temporal's warning at 256 kB. */
 const EVENTS_A_RECORDING = 80;
@@ -16,6 +17,8 @@ const CHARACTERS_A_RECORDING = 160_000;
 export class Recorder {
   private busy: Promise<void> | null = null;
   private manifest = false;
+  /** Older histories have recordings that end in the middle of a step, wherever an await happened to be. */
+  private readonly byStep = patched('2026-11-recordings-by-step');
 
   constructor(
     private readonly header: JobHeader,
@@ -49,7 +52,7 @@ export class Recorder {
 
   private async record(): Promise<void> {
     // Whatever else is told in this same step goes along.
-    await Promise.resolve();
+    await (this.byStep ? endOfStep() : Promise.resolve());
     try {
       while (this.story.hasUntold) {
         const events = this.story.take(EVENTS_A_RECORDING, CHARACTERS_A_RECORDING);
