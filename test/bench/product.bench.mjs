@@ -63,7 +63,7 @@ async function productRun(stack, product, signal) {
     products: [product.id],
     if_exists: 'replace',
   });
-  const { state } = await stack.shownEnded(jobId);
+  const state = await stack.shownEnded(jobId);
   const seconds = (Date.now() - submittedMs) / 1000;
   await stack.ended(jobId);
   if (state !== 'succeeded') throw new Error(`The job has ${state}`);

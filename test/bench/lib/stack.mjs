@@ -95,15 +95,16 @@ function jobsOf(api, client) {
     },
     /** Waits for its workflow without asking again and again, which would be a load of its own. */
     ended: (jobId) => client.workflow.getHandle(jobId).result(),
-    /** As the API says it, once its stream of events has told the end. */
+    /** Resolves with `succeeded`, `failed` or `cancelled` as soon as the stream of events tells it. */
     async shownEnded(jobId) {
       const stream = await accepted(await fetch(`${api}/v1/events?job_id=${jobId}`));
       let said = '';
       for await (const text of stream.body.pipeThrough(new TextDecoderStream())) {
         said += text;
-        if (/^event: job\.(succeeded|failed|cancelled)$/m.test(said)) break;
+        const [, state] = /^event: job\.(succeeded|failed|cancelled)$/m.exec(said) ?? [];
+        if (state !== undefined) return state;
       }
-      return await get(`/v1/jobs/${jobId}`);
+      throw new Error('The stream of events has ended before the job');
     },
     job: (jobId) => get(`/v1/jobs/${jobId}`),
     result: (jobId) => get(`/v1/jobs/${jobId}/result`),
