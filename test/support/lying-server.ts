@@ -127,7 +127,8 @@ export async function startLyingServer(
   const beneath = new Map<number | undefined, net.Socket>();
   const reset = (socket: net.Socket) => {
     const raw = identity ? beneath.get(socket.remotePort) : socket;
-    raw?.resetAndDestroy();
+    // libuv refuses to reset what is being shut down, and Node then forgets the handle without closing it
+    if (!socket.writableEnded) raw?.resetAndDestroy();
     socket.destroy();
   };
   const busy = new Map<net.Socket, string>();
