@@ -16,24 +16,20 @@ import {
   retry,
   Retry,
   stored,
-  tooMuch,
   toStoreError,
 } from './errors.js';
 import { Fetcher } from './fetcher.js';
-import { dispositionName, sanitiseFileName } from './file-name.js';
-import type { FileHandleLike, Files } from './files.js';
+import type { Files } from './files.js';
 import type { HashPool } from './hash-pool.js';
 import type { HttpClient } from './http/client.js';
 import { Journal, spansOf, type JournalState } from './journal.js';
 import { Lanes } from './lanes.js';
-import { backoffMs, DEFAULT_LIMITS, MAX_REFETCHES, type Backoff } from './limits.js';
-import { mediaTypeOf } from './media-type.js';
-import { areEqualCopies, toMismatch } from './mismatch.js';
+import { backoffMs, DEFAULT_LIMITS, type Backoff } from './limits.js';
 import { Owner } from './owner.js';
 import { isUnfinished, openIfThere, prepareDirectory } from './part-file.js';
 import { pause } from './pause.js';
 import { Progress } from './progress.js';
-import type { SourceFacts } from './records.js';
+import { Proof } from './proof.js';
 import { createConnectionSlots, type ConnectionSlots } from './slots.js';
 import { Spans } from './spans.js';
 import type {
@@ -43,8 +39,6 @@ import type {
   TransferResult,
   TransferSource,
 } from './transfer.js';
-import { judge, type Verdict } from './verify.js';
-import type { ByteRange } from './archive/reader.js';
 import { Workspace } from './workspace.js';
 
 export interface SessionTools {
@@ -60,10 +54,9 @@ const VERIFIED = 'verified';
 export class Session {
   readonly #limits: TransferLimits;
   readonly #algorithms: ChecksumAlgorithm[];
-  /** Announced digests that are computed. */
-  readonly #announced: Checksum[];
   readonly #progress: Progress;
   readonly #fetcher: Fetcher;
+  readonly #proof: Proof;
   readonly #slots: ConnectionSlots;
   readonly #concurrency: Concurrency;
   #opened: Workspace | null = null;
@@ -71,9 +64,7 @@ export class Session {
   #failures = 0;
   /** Most bytes ever on disk in this call: beyond it lies progress. */
   #highWater = 0;
-  #mismatches = 0;
   #changes = 0;
-  #askedForMore = false;
   /** A failure was looked at, and nothing will mend it. */
   #isOver = false;
 
@@ -85,7 +76,7 @@ export class Session {
     const limits = (this.#limits = { ...DEFAULT_LIMITS, ...options.limits });
     const announced = usableChecksums(source.checksums);
     this.#algorithms = algorithmsToCompute(announced, options.digests);
-    this.#announced = announced.filter(({ algorithm }) => this.#algorithms.includes(algorithm));
+    const computed = announced.filter(({ algorithm }) => this.#algorithms.includes(algorithm));
     this.#progress = new Progress(options.onProgress);
     this.#slots = options.slots ?? createConnectionSlots(1);
     const most = Math.min(this.#slots.limit, source.connections ?? Infinity);
@@ -93,12 +84,13 @@ export class Session {
     this.#fetcher = new Fetcher({
       source,
       client: tools.client,
-      hasDigests: this.#announced.length > 0,
+      hasDigests: computed.length > 0,
       limits,
       connections: most,
       bandwidth: options.bandwidth,
       note: (note) => this.#note(note),
     });
+    this.#proof = new Proof(source, computed, this.#fetcher, options.signal);
   }
 
   async run(): Promise<TransferResult> {
@@ -171,7 +163,7 @@ export class Session {
   async #doubtTheWhole(): Promise<void> {
     const work = this.#work;
     const total = this.#fetcher.total(work);
-    if (this.#announced.length > 0 || !total || work.have < total) return;
+    if (this.#proof.hasDigests || !total || work.have < total) return;
     await work.forget(total - 1, total);
     work.ledger.doubt(total - 1);
   }
@@ -191,13 +183,12 @@ export class Session {
     try {
       const { size } = await stored(file.stat());
       const isRecorded = source !== null && new Spans(spansOf(blocks)).has(0, size);
-      if (isRecorded || this.#announced.length > 0) {
+      if (isRecorded || this.#proof.hasDigests) {
         const hash = this.tools.pool.follow({ fd: file.fd, algorithms: this.#algorithms });
         hash.advance(size);
         const digests = await hash.digests(size, this.options.signal).finally(() => hash.cancel());
-        const proof = await this.#prove(file, size, digests, source);
-        if (proof.verdict.kind === 'verified')
-          return { ...proof.facts, path, checksum: proof.verdict.checksum };
+        const { verdict, facts } = await this.#proof.judge(file, size, digests, source);
+        if (verdict.kind === 'verified') return { ...facts, path, checksum: verdict.checksum };
       }
       await stored(this.tools.files.remove(path));
       return null;
@@ -290,7 +281,8 @@ export class Session {
       throw new ServiceError('SourceChanged', `The product keeps changing: ${why}`);
     const work = this.#work;
     const dropped = work.ledger.bytes;
-    await this.#forgetAll();
+    await work.forgetAll();
+    this.#highWater = 0;
     await work.learn({ total: null, etag: null, lastModified: null, disposition: null });
     this.#fetcher.wasOverrun = false;
     this.#fetcher.servesRanges = true;
@@ -302,142 +294,39 @@ export class Session {
     });
   }
 
-  async #forgetAll(): Promise<void> {
-    await this.#work.forget(0, Number.MAX_SAFE_INTEGER);
-    this.#highWater = 0;
+  async #verify(): Promise<TransferResult> {
+    const work = this.#work;
+    const digests = await this.#digestsOfAll(work);
+    const { bytes } = work.ledger;
+    const { checksum, facts } = await this.#proof.of(work, digests).catch((error: unknown) => {
+      // What it has forgotten and comes again is progress.
+      if (work.ledger.bytes < bytes) this.#highWater = work.ledger.bytes;
+      throw error;
+    });
+    // A name that the server gave is nowhere else, should the file be proven again.
+    if (work.facts?.disposition != null) await work.journal.begin();
+    const path = await work.rename(VERIFIED);
+    this.#progress.update(facts.bytes, facts.bytes);
+    return { ...facts, path, checksum };
+  }
+
+  /** Once the file is as long as it should be, and forced to the disk. */
+  async #digestsOfAll(work: Workspace): Promise<Checksum[]> {
+    const { part, have: bytes } = work;
+    if (bytes === 0 && !this.#proof.hasDigests && this.source.expectedBytes !== 0) {
+      work.hasEnded = false;
+      throw retry('SourceUnavailable', 'The server sent an empty file');
+    }
+    await part.cut(bytes);
+    await (this.#proof.hasDigests ? work.writer.sync() : work.writer.flush());
+    const digests = await work.hash.digests(bytes, this.options.signal);
+    if (work.hash.damagedFrom === null) return digests;
+    await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
+    throw retry('StoreUnavailable', 'The disk gave back other bytes than were written');
   }
 
   #note(note: TransferNote): void {
     if (note.type === 'retried') this.#attempt++;
     this.options.onNote?.(note.type === 'retried' ? { ...note, attempt: this.#attempt } : note);
   }
-
-  // ---- the whole file
-
-  async #verify(): Promise<TransferResult> {
-    const work = this.#work;
-    const { part, have: bytes } = work;
-    if (bytes === 0 && this.#announced.length === 0 && this.source.expectedBytes !== 0) {
-      work.hasEnded = false;
-      throw retry('SourceUnavailable', 'The server sent an empty file');
-    }
-    await part.cut(bytes);
-    await (this.#announced.length > 0 ? work.writer.sync() : work.writer.flush());
-    const digests = await work.hash.digests(bytes, this.options.signal);
-    if (work.hash.damagedFrom !== null) {
-      await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
-      throw retry('StoreUnavailable', 'The disk gave back other bytes than were written');
-    }
-    const { verdict, facts } = await this.#prove(part.file, bytes, digests, work.facts);
-    if (verdict.kind !== 'verified') return await this.#reject(verdict, facts);
-    // A name that the server gave is nowhere else, should the file be proven again.
-    if (work.facts?.disposition != null) await work.journal.begin();
-    const path = await work.rename(VERIFIED);
-    this.#progress.update(bytes, bytes);
-    return { ...facts, path, checksum: verdict.checksum };
-  }
-
-  async #prove(
-    file: FileHandleLike,
-    bytes: number,
-    digests: Checksum[],
-    known: SourceFacts | null,
-  ) {
-    const mediaType = mediaTypeOf(await firstBytes(file));
-    const { expectedBytes, fallbackName, slice } = this.source;
-    const verdict = await judge({
-      file,
-      bytes,
-      mediaType,
-      digests,
-      announced: this.#announced,
-      expectedBytes,
-      isTotalKnown: slice !== undefined || (known?.total ?? null) !== null,
-      name: fallbackName,
-      signal: this.options.signal,
-    });
-    const facts = {
-      bytes,
-      digests,
-      mediaType,
-      fileName: sanitiseFileName(dispositionName(known?.disposition) ?? fallbackName, fallbackName),
-      bytesFetched: this.#fetcher.fetchedBytes,
-      resumedFrom: this.#fetcher.resumedFrom ?? bytes,
-    };
-    return { verdict, facts };
-  }
-
-  /** A whole copy that is not good enough: always throws. */
-  async #reject(
-    verdict: Exclude<Verdict, { kind: 'verified' }>,
-    { bytes, digests }: { bytes: number; digests: Checksum[] },
-  ): Promise<never> {
-    if (this.#fetcher.wasOverrun) {
-      this.#fetcher.wasOverrun = false;
-      await this.#forgetAll();
-      throw tooMuch();
-    }
-    const mayBeShort =
-      verdict.kind === 'incomplete' || (verdict.kind === 'mismatch' && this.#wasShort(bytes));
-    if (mayBeShort) {
-      await this.#askForMore();
-      throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
-    }
-    if (verdict.kind === 'mismatch') return await this.#onMismatch(verdict, bytes, digests);
-    await this.#forgetRanges(verdict.kind === 'refused' ? verdict.damaged : []);
-    throw new Retry(verdict.error, { tries: 2 });
-  }
-
-  /** Nobody but the server has said that this is all, and it may have said so falsely. */
-  #wasShort(bytes: number): boolean {
-    const { expectedBytes, slice } = this.source;
-    if (this.#askedForMore || slice || expectedBytes === bytes) return false;
-    this.#askedForMore = true;
-    return this.#fetcher.servesRanges;
-  }
-
-  /** Goes on behind what is there, as if nobody had said how long the file is. */
-  async #askForMore(): Promise<void> {
-    const work = this.#work;
-    if (work.facts) await work.learn({ ...work.facts, total: null });
-    work.hasEnded = false;
-    work.ledger.doubtAll();
-    await work.followAnew();
-  }
-
-  /** Two equal copies contradict the announced digest: then it is not for us to say which is wrong. */
-  async #onMismatch(
-    { error, damaged, whenRepeated }: Extract<Verdict, { kind: 'mismatch' }>,
-    bytes: number,
-    digests: Checksum[],
-  ): Promise<never> {
-    const work = this.#work;
-    const { mismatches } = work.journal.state;
-    const found = toMismatch(bytes, digests);
-    if (mismatches.some((earlier) => areEqualCopies(earlier, found))) {
-      if (whenRepeated) throw whenRepeated;
-      const name = `disputed-${mismatches.length}`;
-      await work.rename(name);
-      const details = { ...error.details, kept_as: name };
-      throw new ServiceError('ChecksumDisputed', error.message, { details });
-    }
-    await work.journal.addMismatch(found);
-    await this.#forgetRanges(damaged);
-    if (++this.#mismatches > MAX_REFETCHES) throw error;
-    throw new Retry(error);
-  }
-
-  /** What is known to be damaged is fetched again; where nothing is known, everything is. */
-  async #forgetRanges(damaged: readonly ByteRange[]): Promise<void> {
-    const work = this.#work;
-    if (damaged.length === 0 || !this.#fetcher.servesRanges) return await this.#forgetAll();
-    for (const { start, bytes } of damaged) await work.forget(start, start + bytes);
-    this.#highWater = work.ledger.bytes;
-  }
-}
-
-async function firstBytes(file: FileHandleLike): Promise<Buffer> {
-  const memory = Buffer.alloc(512);
-  const { bytesRead } = await stored(file.read(memory, 0, memory.length, 0));
-  return memory.subarray(0, bytesRead);
 }

@@ -112,6 +112,10 @@ export class Workspace {
     this.hasEnded = false;
   }
 
+  async forgetAll(): Promise<void> {
+    await this.forget(0, Number.MAX_SAFE_INTEGER);
+  }
+
   /** Begins the digests again, from where they were saved last. */
   async followAnew(): Promise<void> {
     const before = this.#hash;
