@@ -23,10 +23,9 @@ const BRIEF_MS = 200;
 const READ_BYTES = 64 * 1024;
 /** The directory is looked at this often; should it be somebody else's by then, they have a file of their own. */
 const CHECK_MS = 50;
-/** Slabs that one transfer may hold: so many, or with several connections a few and more for each. */
-const LEAST_SLABS = 10;
-const FEW_SLABS = 4;
-const SLABS_A_CONNECTION = 2;
+/** Slabs that one transfer may hold: so many, or with several connections a few and one for each. */
+const LEAST_SLABS = 5;
+const FEW_SLABS = 2;
 
 /** Bytes in a slab, to be placed at `position` of the file. */
 export interface Piece {
@@ -99,7 +98,7 @@ export class PartWriter {
 
   /** Should connections wait, because disk or digests do not keep up? What they fill at the moment they may always fill. */
   get isBehind(): boolean {
-    const most = Math.max(LEAST_SLABS, FEW_SLABS + SLABS_A_CONNECTION * this.connections);
+    const most = Math.max(LEAST_SLABS, FEW_SLABS + this.connections);
     if (this.#unwritten >= this.mostUnwritten) return true;
     return this.#slabs >= most || (this.pool.isTight && this.#slabs > this.connections);
   }

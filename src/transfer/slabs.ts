@@ -1,16 +1,17 @@
 /**
- * Memory that bytes land in on their way to the disk: slabs of one megabyte, page-aligned so that they can be written past
+ * Memory that bytes land in on their way to the disk: slabs of two megabytes, page-aligned so that they can be written past
  * the page cache, and shared with the hash threads so that digests need neither a copy nor a second read. Each has as many
  * holders as there are uses under way, and is free again when the last lets go.
  */
 
-export const SLAB_BYTES = 1024 * 1024;
+/** Each costs a write, a line in the journal and a message to a thread: half as large takes a seventh longer for a large file. */
+export const SLAB_BYTES = 2 * 1024 * 1024;
 /** Alignment of memory and file positions for direct writes. */
 export const PAGE_BYTES = 4096;
 const PAGE_OF_WASM_BYTES = 65_536;
-const MOST = 40;
-/** Beyond this many in use, no connection should read on. */
-const PLENTY = 32;
+const MOST = 32;
+/** Beyond this many in use, no connection should take more than it fills. */
+const PLENTY = 16;
 
 export class Slab {
   #holders = 1;

@@ -45,7 +45,7 @@ export interface TransferLimits {
   floorMs: number;
   /**
    * About this much, over all connections, is under way at a time: what an interruption may cost. Memory is counted in
-   * slabs of 1 MiB, so that below 8 MiB a kill may cost a few MiB more.
+   * slabs of 2 MiB, so that below 8 MiB a kill may cost a few MiB more.
    */
   blockBytes: number;
   /** Tries without a single new durable byte before giving up with the last error. */
