@@ -13,6 +13,8 @@ import type { Bandwidth } from './transfer.js';
 const WRITE_MS = 400;
 /** The first bytes are held back until there are enough to tell what they are. */
 const SNIFF_BYTES = 512;
+/** Under a limit a read brings no more: it is booked once it is there, and nobody waits behind the last one. */
+export const LIMITED_READ_BYTES = 128 * 1024;
 
 export interface InletOptions {
   /** Where in the file the body starts. */
@@ -49,6 +51,8 @@ export class Inlet implements BodySink {
   #settled: () => void = () => undefined;
   #isHeld = false;
   #bookedUntilMs = 0;
+  /** The limit, if there is one, had reading wait when it was asked last. */
+  #isLimited: boolean;
   #isOver = false;
   readonly #timer: NodeJS.Timeout;
 
@@ -58,6 +62,7 @@ export class Inlet implements BodySink {
   ) {
     this.#position = options.position;
     this.#isSniffing = options.position === 0;
+    this.#isLimited = options.bandwidth !== undefined;
     this.#timer = setInterval(() => this.#handInSafely(false), WRITE_MS);
   }
 
@@ -68,7 +73,9 @@ export class Inlet implements BodySink {
       this.#fill = this.#cut = this.#position % PAGE_BYTES;
     }
     // no more than a piece at a time: what is in memory alone is what an interruption costs
-    return this.#slab.memory.subarray(this.#fill, this.#cut + this.options.pieceBytes);
+    const end = this.#cut + this.options.pieceBytes;
+    const limited = this.#isLimited ? this.#fill + LIMITED_READ_BYTES : end;
+    return this.#slab.memory.subarray(this.#fill, Math.min(end, limited));
   }
 
   filled(bytes: number): boolean {
@@ -90,6 +97,7 @@ export class Inlet implements BodySink {
     else if (this.#fill - this.#cut >= this.options.pieceBytes) this.#handIn(false);
     if (this.#failure) throw this.#failure.error as Error;
     const holdMs = this.options.bandwidth?.take(bytes) ?? 0;
+    this.#isLimited = holdMs > 0;
     if (holdMs > 0) this.#bookedUntilMs = performance.now() + holdMs;
     if (holdMs <= 0 && !this.writer.isBehind) return true;
     this.#hold();

@@ -2,12 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { BURST_MS, Limiter } from '../../../src/transfer/bandwidth.js';
 import { createConnectionSlots } from '../../../src/transfer/index.js';
+import { LIMITED_READ_BYTES } from '../../../src/transfer/inlet.js';
 import { honest, type Script } from '../../support/lying-server.js';
 import { bytesOf, useKits } from '../../support/transfer-kit.js';
 
 const MIB = 1024 * 1024;
-/** The largest read: the last one of each connection is waited for by nobody. */
-const READ_BYTES = MIB;
 const file = bytesOf(6 * MIB);
 const good: Script = (request) => honest(request, file, { etag: '"one"' });
 const serveOn = useKits();
@@ -19,10 +18,20 @@ describe('D23 a transfer under a limit', () => {
     const startMs = performance.now();
     await kit.fetch(kit.source(file), { bandwidth, slots: createConnectionSlots(connections) });
     const seconds = (performance.now() - startMs) / 1000;
-    const free = connections * READ_BYTES;
+    // The last read of each connection is waited for by nobody.
+    const free = connections * LIMITED_READ_BYTES;
     const least = (file.length - free) / (2 * MIB) - BURST_MS / 1000;
     expect(seconds).toBeGreaterThan(least * 0.97);
     expect(seconds).toBeLessThan((file.length / (2 * MIB)) * 1.03 + 0.5);
+  });
+
+  it('reads little at a time while it is held, however much is there', async () => {
+    const kit = await serveOn(good);
+    const booked: number[] = [];
+    const take = (bytes: number) => (booked.push(bytes), bytes > 0 ? 20 : 0);
+    await kit.fetch(kit.source(file), { bandwidth: { take } });
+    expect(booked.reduce((sum, bytes) => sum + bytes)).toBe(file.length);
+    expect(Math.max(...booked)).toBeLessThanOrEqual(LIMITED_READ_BYTES);
   });
 
   it('goes on at full speed as soon as the limit is lifted', async () => {
