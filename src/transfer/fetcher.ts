@@ -231,7 +231,7 @@ export class Fetcher {
       position: start,
       end,
       stopAt: claim.end,
-      pieceBytes: this.#pieceBytes(),
+      pieceBytes: () => this.#pieceBytes(work),
       bandwidth: this.options.bandwidth,
       onBytes: request.onBytes,
       onHold: request.onHold,
@@ -274,10 +274,9 @@ export class Fetcher {
     return hasDigests && total !== null && total <= limits.blockBytes && !work.journal.isBegun;
   }
 
-  /** Bytes written and journalled together: over all connections no more than half of what an interruption may cost. */
-  #pieceBytes(): number {
-    const { limits, connections } = this.options;
-    const share = limits.blockBytes / 2 / Math.max(4, connections);
+  /** Bytes written and journalled together: over all connections no more than a quarter of what an interruption may cost. */
+  #pieceBytes({ writer }: Workspace): number {
+    const share = this.options.limits.blockBytes / 4 / Math.max(2, writer.connections);
     const pages = Math.floor(share / PAGE_BYTES) * PAGE_BYTES;
     return Math.min(SLAB_BYTES, Math.max(PAGE_BYTES, pages));
   }

@@ -23,8 +23,8 @@ export interface InletOptions {
   end: number;
   /** Where enough has come: the rest is somebody else's. */
   stopAt: number;
-  /** Bytes that are written together, at most a slab. */
-  pieceBytes: number;
+  /** As many bytes are written together as it says at the moment, at most a slab. */
+  pieceBytes: () => number;
   bandwidth: Bandwidth | undefined;
   onBytes: (bytes: number) => void;
   /** Reading is held because disk, digests or bandwidth do not keep up; or goes on. */
@@ -73,7 +73,7 @@ export class Inlet implements BodySink {
       this.#fill = this.#cut = this.#position % PAGE_BYTES;
     }
     // no more than a piece at a time: what is in memory alone is what an interruption costs
-    const end = this.#cut + this.options.pieceBytes;
+    const end = Math.max(this.#cut + this.options.pieceBytes(), this.#fill + PAGE_BYTES);
     const limited = this.#isLimited ? this.#fill + LIMITED_READ_BYTES : end;
     return this.#slab.memory.subarray(this.#fill, Math.min(end, limited));
   }
@@ -94,7 +94,7 @@ export class Inlet implements BodySink {
       throw retry('SourceUnavailable', 'Enough has come');
     }
     if (this.#fill === SLAB_BYTES) this.#handIn(true);
-    else if (this.#fill - this.#cut >= this.options.pieceBytes) this.#handIn(false);
+    else if (this.#fill - this.#cut >= this.options.pieceBytes()) this.#handIn(false);
     if (this.#failure) throw this.#failure.error as Error;
     const holdMs = this.options.bandwidth?.take(bytes) ?? 0;
     this.#isLimited = holdMs > 0;
