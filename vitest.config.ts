@@ -13,7 +13,8 @@ const measuring = {
   e2e: ['test/faults/**/*.test.ts'],
 };
 const setupFiles = ['test/support/seeds.ts'];
-const unit = { setupFiles, testTimeout: 20_000 };
+// Some compile the engine first, for processes of their own.
+const unit = { setupFiles, testTimeout: 20_000, hookTimeout: 60_000 };
 const contract = { setupFiles, testTimeout: 60_000, hookTimeout: 120_000 };
 const e2e = { setupFiles, testTimeout: 240_000, hookTimeout: 240_000 };
 const alone = { sequence: { groupOrder: 2 }, maxWorkers: 1 };

@@ -210,7 +210,7 @@ export class Fetcher {
     await work.learn({ ...reading.facts, total: served });
     const total = this.total(work);
     work.writer.fileBytes = total ?? 0;
-    work.writer.mostUnwritten = this.options.limits.blockBytes / 2;
+    work.writer.mostUnsafe = this.options.limits.blockBytes / 2;
     work.writer.isExpendable = this.#isExpendable(work, total);
     this.#noteResumed(work);
     this.#saysHtml = /html/i.test(exchange.headers['content-type'] ?? '');

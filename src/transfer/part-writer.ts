@@ -57,8 +57,8 @@ export class PartWriter {
   connections = 0;
   /** As long as the file will be; it is made so before its first byte, so that blocks may be written anywhere. */
   fileBytes = 0;
-  /** As many bytes may wait for the disk before connections wait too: an interruption would cost them. */
-  mostUnwritten = Infinity;
+  /** As many bytes may wait for disk and journal before connections wait too: an interruption would cost them. */
+  mostUnsafe = Infinity;
   /** An interruption may cost the whole file: nothing of it is recorded before the first flush. */
   isExpendable = false;
   /** The digests' state is saved with each flush, where it can be. */
@@ -71,6 +71,8 @@ export class PartWriter {
   #slabs = 0;
   #failure: { error: unknown } | null = null;
   #unwritten = 0;
+  /** On disk, on their way to the journal. */
+  #untold = 0;
   #unflushed = 0;
   /** On disk, and not in the journal yet. */
   readonly #unrecorded = new Spans();
@@ -99,7 +101,7 @@ export class PartWriter {
   /** Should connections wait, because disk or digests do not keep up? What they fill at the moment they may always fill. */
   get isBehind(): boolean {
     const most = Math.max(LEAST_SLABS, FEW_SLABS + this.connections);
-    if (this.#unwritten >= this.mostUnwritten) return true;
+    if (this.#unwritten + this.#untold >= this.mostUnsafe) return true;
     return this.#slabs >= most || (this.pool.isTight && this.#slabs > this.connections);
   }
 
@@ -221,7 +223,14 @@ export class PartWriter {
 
   /** The journal follows; nobody waits for a line, but whoever flushes hears of its failure. */
   #record(block: Block): void {
-    this.journal.addBlock(block).catch((error: unknown) => void (this.#failure ??= { error }));
+    this.#untold += block.length;
+    this.journal
+      .addBlock(block)
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => {
+        this.#untold -= block.length;
+        this.#tellRoom();
+      });
   }
 
   /** From now on every block is recorded, and those that were not are read back for it. */
