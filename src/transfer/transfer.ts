@@ -43,10 +43,7 @@ export interface TransferLimits {
   /** Slower than this for `floorMs` is a stall. */
   floorBytesPerSecond: number;
   floorMs: number;
-  /**
-   * About this much, over all connections, is under way at a time: what an interruption may cost. Memory is counted in
-   * slabs of 2 MiB, so that below 8 MiB a kill may cost a few MiB more.
-   */
+  /** At most this much, over all connections, is under way at a time: what an interruption may cost. */
   blockBytes: number;
   /** Tries without a single new durable byte before giving up with the last error. */
   triesWithoutProgress: number;
