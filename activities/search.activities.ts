@@ -1,6 +1,7 @@
 /**
  * Searching and planning. Lists of products never pass through workflow history: a page and a chunk are records in the
- * store, and what travels is their number, and of one chunk at a time what the workflow needs of it. Repeats are harmless: each record has one name and is replaced as a whole.
+ * store, and what travels is their number, and of one chunk at a time what the workflow needs of it. Repeats are harmless:
+ * each record has one name and is replaced as a whole.
  */
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';

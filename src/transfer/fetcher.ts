@@ -31,8 +31,6 @@ export interface FetcherOptions {
   /** Are there announced digests that will decide in the end? */
   hasDigests: boolean;
   limits: TransferLimits;
-  /** At once, at most. */
-  connections: number;
   bandwidth: Bandwidth | undefined;
   note: (note: TransferNote) => void;
 }

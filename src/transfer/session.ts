@@ -86,7 +86,6 @@ export class Session {
       client: tools.client,
       hasDigests: computed.length > 0,
       limits,
-      connections: most,
       bandwidth: options.bandwidth,
       note: (note) => this.#note(note),
     });

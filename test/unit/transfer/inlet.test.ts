@@ -1,0 +1,85 @@
+/** How much one read may bring, and when connections have to wait for disk and journal. */
+import { expect, it } from 'vitest';
+import { Inlet, LIMITED_READ_BYTES, type InletOptions } from '../../../src/transfer/inlet.js';
+import type { Journal } from '../../../src/transfer/journal.js';
+import { Ledger } from '../../../src/transfer/ledger.js';
+import type { PartFile } from '../../../src/transfer/part-file.js';
+import { PartWriter, type WriterHooks } from '../../../src/transfer/part-writer.js';
+import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../../src/transfer/slabs.js';
+
+/** Onto a disk that takes everything at once, with a journal that says when it has a line. */
+function writerWith(addBlock: Journal['addBlock'] = async () => undefined): PartWriter {
+  const part = { lengthen: async () => undefined, write: async () => undefined };
+  const hooks: WriterHooks = {
+    digestOfBlock: () => '',
+    onWritten: () => undefined,
+    hash: () => ({ offer: () => undefined, letGo: () => undefined }) as never,
+    assertOurs: async () => undefined,
+    beforePromise: async () => undefined,
+  };
+  return new PartWriter(
+    part as unknown as PartFile,
+    { addBlock } as unknown as Journal,
+    new Ledger([]),
+    new SlabPool(),
+    hooks,
+  );
+}
+
+function inletWith(options: Partial<InletOptions>): Inlet {
+  return new Inlet(writerWith(), {
+    position: 0,
+    end: Infinity,
+    stopAt: Infinity,
+    pieceBytes: () => SLAB_BYTES,
+    bandwidth: undefined,
+    onBytes: () => undefined,
+    onHold: () => undefined,
+    inspect: () => undefined,
+    onDifference: async () => undefined,
+    ...options,
+  });
+}
+
+it('D23 reads little at a time until a limit has let it through, and whenever it is held', async () => {
+  let holdMs = 0;
+  const inlet = inletWith({ bandwidth: { take: () => holdMs } });
+  expect(inlet.space()).toHaveLength(LIMITED_READ_BYTES);
+  inlet.filled(PAGE_BYTES);
+  expect(inlet.space()).toHaveLength(SLAB_BYTES - PAGE_BYTES);
+  holdMs = 20;
+  inlet.filled(PAGE_BYTES);
+  expect(inlet.space()).toHaveLength(LIMITED_READ_BYTES);
+  await inlet.settle();
+});
+
+it('has room for a read when its piece becomes smaller than what has come', async () => {
+  let pieceBytes = SLAB_BYTES;
+  const inlet = inletWith({ pieceBytes: () => pieceBytes });
+  inlet.space();
+  inlet.filled(10 * PAGE_BYTES);
+  pieceBytes = PAGE_BYTES;
+  expect(inlet.space()).toHaveLength(PAGE_BYTES);
+  await inlet.settle();
+});
+
+it('F077 holds connections back while the journal does not know what is on disk', async () => {
+  let told: () => void = () => undefined;
+  const writer = writerWith(() => new Promise((resolve) => (told = resolve)));
+  writer.mostUnsafe = PAGE_BYTES;
+  await writer.place({
+    slab: writer.takeSlab(),
+    start: 0,
+    length: PAGE_BYTES,
+    position: 0,
+    onDifference: async () => undefined,
+    onFailure: () => undefined,
+    isVoid: () => false,
+  });
+  expect(writer.isBehind).toBe(true);
+  const room = new Promise<void>((resolve) => writer.whenRoom(resolve));
+  told();
+  await room;
+  expect(writer.isBehind).toBe(false);
+  await writer.settle();
+});
