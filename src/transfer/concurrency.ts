@@ -18,6 +18,8 @@ const WORTH = 1.15;
 const PATIENCE_MS = 30_000;
 /** A request should last this many times as long as one waits for its first byte. */
 const LENGTHS = 40;
+/** And so long where it has the link to itself: nothing comes from its end to the next one's first byte. */
+const ALONE_MS = 500;
 const MOST_BYTES = 64 * MIB;
 /** Nobody asks for less, unless there is no more. */
 const LEAST_BYTES = MIB;
@@ -120,7 +122,8 @@ export class Concurrency {
   requestBytes(unclaimed: number): number {
     const lanes = Math.max(1, this.wanted);
     const least = Math.min(LEAST_BYTES, this.blockBytes);
-    const long = (LENGTHS * this.#firstByteMs * this.#rate) / lanes / 1000;
+    const longMs = Math.max(LENGTHS * this.#firstByteMs, lanes === 1 ? ALONE_MS : 0);
+    const long = (longMs * this.#rate) / lanes / 1000;
     const size = Math.min(Math.max(long, this.blockBytes / lanes), MOST_BYTES);
     const fair = lanes > 1 ? unclaimed / (2 * lanes) : size;
     return Math.max(least, Math.min(size, fair));

@@ -110,6 +110,15 @@ describe('a request', () => {
     expect(concurrency.requestBytes(1e12)).toBe(64 * MIB);
   });
 
+  it('is long where one connection brings much, and a block where there are more', () => {
+    const [alone, many] = [new Concurrency(1, BLOCK), new Concurrency(4, BLOCK)];
+    run(alone, { ms: 1_000, rate: () => 60 * MIB });
+    expect(alone.requestBytes(1e12)).toBeCloseTo(alone.rate / 2, -3);
+    run(many, { ms: 150, rate: perConnection(50 * MIB) });
+    expect(many.wanted).toBe(4);
+    expect(many.requestBytes(1e12)).toBe(BLOCK / 4);
+  });
+
   it('is smaller towards the end, so that all are done together', () => {
     const concurrency = new Concurrency(4, BLOCK);
     run(concurrency, { ms: 150, rate: perConnection(MIB) });
