@@ -1,7 +1,8 @@
 /**
  * Digests off the event loop. A job follows one growing file in order: bytes that arrive just where it stands are handed
  * over in shared memory, others are read back once the file has no gap before them. Blocks written by an earlier process
- * are checked against the digest that the journal holds on the way. Jobs on one thread take turns.
+ * are checked against the digest that the journal holds on the way, and those that are handed over get theirs there, where
+ * it costs least. Jobs on one thread take turns.
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -21,7 +22,7 @@ import { xxh64, XXH64_SCRATCH_BYTES } from './xxh64/xxh64.js';
 const STEP_BYTES = 4 * 1024 * 1024;
 /** What a thread reads of a file at a time, and the memory that it has for itself. */
 const FILE_BYTES = 256 * 1024;
-const THREAD_BYTES = MD5_SCRATCH_BYTES + XXH64_SCRATCH_BYTES + FILE_BYTES;
+const THREAD_BYTES = MD5_SCRATCH_BYTES + 2 * XXH64_SCRATCH_BYTES + FILE_BYTES;
 /** While more is to come, a thread is not woken to read less. */
 const LEAST_STEP_BYTES = 1024 * 1024;
 /** Bytes in memory are kept for the thread when they are this near to where it stands, and so many pieces of them. */
@@ -38,13 +39,26 @@ export interface Following {
   checkpoint?: Checkpoint | null;
 }
 
+/** Bytes in a slab that are about to be written at `position` of the file. */
+export interface Offer {
+  position: number;
+  slab: Slab;
+  start: number;
+  length: number;
+  /** Is their XXH64 asked for? */
+  isBlock: boolean;
+}
+
 export interface HashJob {
   /** Bytes [0, handed) were given to the thread. */
   readonly handed: number;
   /** Start of the first journalled block that the disk did not give back as it was written. */
   readonly damagedFrom: number | null;
-  /** Bytes that are about to be written, each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. */
-  offer: (position: number, slab: Slab, start: number, length: number) => void;
+  /**
+   * Each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. Resolves with the
+   * XXH64 of bytes that are just next, should the thread get to them; with null at once for all others.
+   */
+  offer: (offer: Offer) => Promise<string | null>;
   /** Lets go of what was offered and is not next yet: that is read back once it is in the file. */
   letGo: () => void;
   /** Bytes [start, end), none of which was handed over yet, are no longer in the file; others may follow in their place. */
@@ -148,14 +162,15 @@ class Lane {
       const md5Lanes = ${md5Lanes.toString()};
       const xxh64 = ${xxh64.toString()};
       (${hashThread.toString()})({ ...workerData, port, load, md5Lanes, xxh64 });`;
-    const ofXxh64 = this.offset + MD5_SCRATCH_BYTES;
-    const ofFile = ofXxh64 + XXH64_SCRATCH_BYTES;
+    const ofMemory = this.offset + MD5_SCRATCH_BYTES;
+    const ofFile = ofMemory + XXH64_SCRATCH_BYTES;
+    const file = ofFile + XXH64_SCRATCH_BYTES;
     const workerData = {
       from: import.meta.url,
       modules: (modules ??= { md5: md5Module(), xxh64: xxh64Module() }),
       primes: PRIMES,
       memory: this.memory,
-      scratch: { md5: this.offset, xxh64: ofXxh64, file: ofFile, fileBytes: FILE_BYTES },
+      scratch: { md5: this.offset, ofMemory, ofFile, file, fileBytes: FILE_BYTES },
     };
     const worker = new Worker(source, { eval: true, workerData });
     worker.unref();
@@ -181,9 +196,9 @@ class FollowingJob implements HashJob {
   readonly #lane: Lane;
   #written: readonly Block[];
   /** Bytes in memory, by position, that will be next before long. */
-  readonly #ahead = new Map<number, { slab: Slab; start: number; length: number }>();
-  /** Slabs that the thread has yet to take in. */
-  readonly #slabs: Slab[] = [];
+  readonly #ahead = new Map<number, Offer>();
+  /** What the thread has yet to take in from memory. */
+  readonly #given: { slab: Slab; took: (xxh64: string | null) => void }[] = [];
   #nextBlock = 0;
   /** The thread reads just this one at the moment. */
   #checked: Block | null = null;
@@ -210,11 +225,18 @@ class FollowingJob implements HashJob {
     lane.send({ type: 'start', job: this.#id, fd, algorithms, state: isUsable ? state : null });
   }
 
-  offer(position: number, slab: Slab, start: number, length: number): void {
-    const isNear = position >= this.handed && position - this.handed <= NEAR_BYTES;
-    if (this.#over || slab.offset === null || !isNear || this.#ahead.size === MOST_AHEAD) return;
-    this.#ahead.set(position, { slab: slab.hold(), start, length });
-    this.#handOver();
+  async offer(offer: Offer): Promise<string | null> {
+    const { position, slab } = offer;
+    if (this.#over || slab.offset === null) return null;
+    if (position === this.handed) {
+      const took = this.#give(offer);
+      this.#handOver();
+      return took;
+    }
+    const isNear = position > this.handed && position - this.handed <= NEAR_BYTES;
+    if (isNear && this.#ahead.size < MOST_AHEAD)
+      this.#ahead.set(position, { ...offer, slab: slab.hold(), isBlock: false });
+    return null;
   }
 
   letGo(): void {
@@ -268,7 +290,7 @@ class FollowingJob implements HashJob {
   async cancel(): Promise<void> {
     if (this.#over) return;
     this.#over = true;
-    await this.#until(() => !this.#isStepping && this.#slabs.length === 0).catch(() => undefined);
+    await this.#until(() => !this.#isStepping && this.#given.length === 0).catch(() => undefined);
     if (!this.#failure) this.#send({ type: 'drop', job: this.#id });
     this.#end();
   }
@@ -285,8 +307,11 @@ class FollowingJob implements HashJob {
     }
     if (answer.type === 'digests') this.#found = answer.digests;
     else if (answer.type === 'saved') this.#saved.shift()?.(answer.states);
-    else if (answer.type === 'took') this.#slabs.shift()?.release();
-    else {
+    else if (answer.type === 'took') {
+      const given = this.#given.shift();
+      given?.slab.release();
+      given?.took(answer.xxh64);
+    } else {
       if (this.#checked && this.#checked.xxh64 !== answer.xxh64)
         this.damagedFrom ??= this.#checked.offset;
       this.#isStepping = false;
@@ -298,13 +323,17 @@ class FollowingJob implements HashJob {
   /** Gives the thread what is next and in memory. */
   #handOver(): void {
     for (let next; (next = this.#ahead.get(this.handed));) {
-      const { slab, start, length } = next;
       this.#ahead.delete(this.handed);
-      this.handed += length;
-      this.#slabs.push(slab);
-      const offset = (slab.offset as number) + start;
-      this.#send({ type: 'slab', job: this.#id, offset, length });
+      void this.#give(next);
+      next.slab.release();
     }
+  }
+
+  #give({ slab, start, length, isBlock }: Offer): Promise<string | null> {
+    this.handed += length;
+    const offset = (slab.offset as number) + start;
+    this.#send({ type: 'slab', job: this.#id, offset, length, isBlock });
+    return new Promise((took) => this.#given.push({ slab: slab.hold(), took }));
   }
 
   fail(error: unknown): void {
@@ -341,7 +370,10 @@ class FollowingJob implements HashJob {
     this.#over = true;
     this.#lane.jobs.delete(this.#id);
     this.letGo();
-    for (const slab of this.#slabs.splice(0)) slab.release();
+    for (const { slab, took } of this.#given.splice(0)) {
+      slab.release();
+      took(null);
+    }
     for (const resolve of this.#saved.splice(0)) resolve(null);
   }
 

@@ -20,8 +20,8 @@ export type HashRequest =
       /** Of the MD5 so far, base64. */
       state: string | null;
     }
-  /** Takes in `length` bytes at `offset` of the shared memory. */
-  | { type: 'slab'; job: number; offset: number; length: number }
+  /** Takes in `length` bytes at `offset` of the shared memory; `isBlock` asks for their XXH64. */
+  | { type: 'slab'; job: number; offset: number; length: number; isBlock: boolean }
   /** Takes in bytes [from, to) of the file; `isBlock` asks for the XXH64 of just these. */
   | { type: 'step'; job: number; from: number; to: number; isBlock: boolean }
   | { type: 'save'; job: number }
@@ -29,7 +29,7 @@ export type HashRequest =
   | { type: 'drop'; job: number };
 
 export type HashAnswer =
-  | { type: 'took'; job: number }
+  | { type: 'took'; job: number; xxh64: string | null }
   | { type: 'stepped'; job: number; xxh64: string | null }
   | { type: 'saved'; job: number; states: Record<string, string> | null }
   | { type: 'digests'; job: number; digests: { algorithm: ChecksumAlgorithm; value: string }[] }
@@ -42,7 +42,7 @@ export interface HashThread {
   };
   /** `require`, resolving from the engine's own module. */
   load: (id: string) => unknown;
-  md5Lanes: (code: Md5Code, memory: SharedArrayBuffer, scratch: number) => Md5Lanes;
+  md5Lanes: (code: Md5Code, memory: SharedArrayBuffer, scratch: number, ofBlock: Xxh64) => Md5Lanes;
   xxh64: (
     code: Xxh64Code,
     primes: typeof PRIMES,
@@ -52,8 +52,11 @@ export interface HashThread {
   modules: { md5: WebAssembly.Module; xxh64: WebAssembly.Module };
   primes: typeof PRIMES;
   memory: WebAssembly.Memory;
-  /** Where the thread's own parts of the memory lie: what `md5Lanes` and `xxh64` need, and room to read a file into. */
-  scratch: { md5: number; xxh64: number; file: number; fileBytes: number };
+  /**
+   * Where the thread's own parts of the memory lie: what `md5Lanes` needs, `xxh64` for what is in memory and for what is read
+   * back meanwhile, and room to read a file into.
+   */
+  scratch: { md5: number; ofMemory: number; ofFile: number; file: number; fileBytes: number };
 }
 
 export function hashThread({ port, load, ...given }: HashThread): void {
@@ -72,9 +75,12 @@ export function hashThread({ port, load, ...given }: HashThread): void {
   const { memory, modules, scratch } = given;
   const codeOf = (module: WebAssembly.Module): unknown =>
     new WebAssembly.Instance(module, { engine: { memory } }).exports;
-  const lanes = given.md5Lanes(codeOf(modules.md5) as Md5Code, memory.buffer, scratch.md5);
   const xxh64Code = codeOf(modules.xxh64) as Xxh64Code;
-  const ofBlock = given.xxh64(xxh64Code, given.primes, memory.buffer, scratch.xxh64);
+  const [ofMemory, ofFile] = [scratch.ofMemory, scratch.ofFile].map((own) =>
+    given.xxh64(xxh64Code, given.primes, memory.buffer, own),
+  ) as [Xxh64, Xxh64];
+  const md5Code = codeOf(modules.md5) as Md5Code;
+  const lanes = given.md5Lanes(md5Code, memory.buffer, scratch.md5, ofMemory);
   const room = Buffer.from(memory.buffer, scratch.file, scratch.fileBytes);
   const jobs = new Map<number, Job>();
 
@@ -96,16 +102,16 @@ export function hashThread({ port, load, ...given }: HashThread): void {
   };
 
   const step = (job: Job, from: number, to: number, isBlock: boolean): string | null => {
-    if (isBlock) ofBlock.begin();
+    if (isBlock) ofFile.begin();
     for (let at = from; at < to;) {
       const read = fillRoom(job.fd, at, to);
       const bytes = room.subarray(0, read);
       for (const hasher of job.hashers.values()) hasher.update(bytes);
       if (job.md5) lanes.addNow(job.md5, scratch.file, read);
-      if (isBlock) ofBlock.add(scratch.file, read);
+      if (isBlock) ofFile.add(scratch.file, read);
       at += read;
     }
-    return isBlock ? ofBlock.end() : null;
+    return isBlock ? ofFile.end() : null;
   };
 
   const start = ({ fd, algorithms, state }: Extract<HashRequest, { type: 'start' }>): Job => {
@@ -132,11 +138,12 @@ export function hashThread({ port, load, ...given }: HashThread): void {
     if (!job) return null;
     switch (request.type) {
       case 'slab': {
-        const { offset, length } = request;
+        const { offset, length, isBlock } = request;
         const bytes = Buffer.from(memory.buffer, offset, length);
         for (const hasher of job.hashers.values()) hasher.update(bytes);
-        if (!job.md5) return { type: 'took', job: id };
-        lanes.add(job.md5, offset, length, () => port.postMessage({ type: 'took', job: id }));
+        const took = (xxh64: string | null) => port.postMessage({ type: 'took', job: id, xxh64 });
+        if (job.md5) lanes.add(job.md5, { offset, length, isBlock }, took);
+        else took(isBlock ? ofMemory.of(offset, length) : null);
         return null;
       }
       case 'step': {

@@ -1,6 +1,6 @@
 /**
  * The way of bytes from memory to the disk, for all connections of one file: two positional writes at a time, each block's
- * digest into the journal once it is written, and every second or so a flush, after which the journal may promise. Bytes
+ * digest into the journal once both are there, and every second or so a flush, after which the journal may promise. Bytes
  * that are on disk already are compared and not written. Memory is bounded by the slabs under way.
  */
 import type { BlockDigest } from './block-digest.js';
@@ -9,7 +9,7 @@ import type { HashJob } from './hash-pool.js';
 import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
 import type { PartFile } from './part-file.js';
-import type { Block, Checkpoint } from './records.js';
+import type { Checkpoint } from './records.js';
 import type { Slab, SlabPool } from './slabs.js';
 import { Spans, type Span } from './spans.js';
 
@@ -22,7 +22,7 @@ const BRIEF_MS = 200;
 /** What was not recorded when it was written is read back in pieces of this size. */
 const READ_BYTES = 64 * 1024;
 /** The directory is looked at this often; should it be somebody else's by then, they have a file of their own. */
-const CHECK_MS = 50;
+const CHECK_MS = 200;
 /** Slabs that one transfer may hold: so many, or with several connections a few and one for each. */
 const LEAST_SLABS = 5;
 const FEW_SLABS = 2;
@@ -74,11 +74,14 @@ export class PartWriter {
   /** On disk, on their way to the journal. */
   #untold = 0;
   #unflushed = 0;
-  /** On disk, and not in the journal yet. */
+  /** Lines of the journal that are under way; none of them rejects. */
+  readonly #recording = new Set<Promise<void>>();
+  /** On disk, and not meant for the journal yet. */
   readonly #unrecorded = new Spans();
   #flushing: Promise<void> | null = null;
   #flushTimer: NodeJS.Timeout | undefined;
   #checkedAtMs = 0;
+  #checking: Promise<void> | null = null;
   #checkpoint: { hash: HashJob; saved: Checkpoint } | null = null;
 
   constructor(
@@ -128,7 +131,7 @@ export class PartWriter {
 
   /** Forces what is in the file to the disk. The journal is not told: there is nothing left to go on from. */
   async sync(): Promise<void> {
-    await this.settle();
+    await this.#endFlush();
     this.#throwFailure();
     await stored(this.part.file.datasync());
   }
@@ -142,15 +145,19 @@ export class PartWriter {
     await this.#flushing;
   }
 
-  /** Nothing is flushed any longer behind the caller's back. */
+  /** Nothing is written any longer behind the caller's back. */
   async settle(): Promise<void> {
-    this.#stopTimer();
-    await this.#flushing?.catch(() => undefined);
+    await this.#endFlush();
+    await this.#recorded();
   }
 
   /** Forgets bytes durably, before they may be overwritten. */
   async forget(span: Span): Promise<void> {
-    while (this.#flushing) await this.#flushing.catch(() => undefined);
+    // A line that came later would bring them back.
+    while (this.#flushing || this.#recording.size > 0) {
+      await this.#flushing?.catch(() => undefined);
+      await this.#recorded();
+    }
     this.ledger.forget(span.start, span.end);
     this.#unrecorded.remove(span.start, span.end);
     await this.journal.lose(span).catch((error: unknown) => {
@@ -199,38 +206,51 @@ export class PartWriter {
         at += equal;
       } else {
         const fresh = Math.min(this.ledger.written.nextStart(at), end) - at;
-        this.hooks.hash().offer(at, slab, start + at - position, fresh);
-        const memoryOffset = slab.offset === null ? null : slab.offset + start + at - position;
-        await this.#write(bytes.subarray(0, fresh), at, memoryOffset);
+        await this.#write(slab, start + at - position, fresh, at);
         at += fresh;
       }
     }
   }
 
-  async #write(bytes: Buffer, position: number, memoryOffset: number | null): Promise<void> {
+  async #write(slab: Slab, start: number, length: number, position: number): Promise<void> {
+    const bytes = slab.memory.subarray(start, start + length);
+    const isBlock = !this.isExpendable;
+    const offered = this.hooks.hash().offer({ position, slab, start, length, isBlock });
+    const xxh64 = isBlock ? this.#digestOf(bytes, slab.hold(), offered) : null;
     await this.part.lengthen(this.fileBytes);
-    const writing = this.part.write(bytes, position, memoryOffset);
-    const end = position + bytes.length;
-    const xxh64 = this.isExpendable ? null : this.hooks.digestOfBlock(bytes);
-    await writing;
-    this.ledger.written.add(position, end);
+    await this.part.write(bytes, position, slab.offset === null ? null : slab.offset + start);
+    this.ledger.written.add(position, position + length);
     this.hooks.onWritten();
-    if (xxh64 === null) this.#unrecorded.add(position, end);
-    else this.#record({ offset: position, length: bytes.length, xxh64 });
-    this.#unflushed += bytes.length;
+    if (xxh64 === null) this.#unrecorded.add(position, position + length);
+    else this.#record(position, length, xxh64);
+    this.#unflushed += length;
     this.#flushSoon();
   }
 
+  /** From the hash thread, or our own where that does not come to these bytes in memory. Lets go of the slab. */
+  async #digestOf(bytes: Buffer, slab: Slab, offered: Promise<string | null>): Promise<string> {
+    const digest = (await offered) ?? this.hooks.digestOfBlock(bytes);
+    slab.release();
+    return digest;
+  }
+
   /** The journal follows; nobody waits for a line, but whoever flushes hears of its failure. */
-  #record(block: Block): void {
-    this.#untold += block.length;
-    this.journal
-      .addBlock(block)
+  #record(offset: number, length: number, xxh64: string | Promise<string>): void {
+    this.#untold += length;
+    const line = async () => this.journal.addBlock({ offset, length, xxh64: await xxh64 });
+    const recording = line()
       .catch((error: unknown) => void (this.#failure ??= { error }))
       .finally(() => {
-        this.#untold -= block.length;
+        this.#recording.delete(recording);
+        this.#untold -= length;
         this.#tellRoom();
       });
+    this.#recording.add(recording);
+  }
+
+  /** Resolves once the journal has said all that it is to say so far. */
+  async #recorded(): Promise<void> {
+    await Promise.all(this.#recording);
   }
 
   /** From now on every block is recorded, and those that were not are read back for it. */
@@ -244,7 +264,7 @@ export class PartWriter {
         const bytes = await this.#readBack(wanted, at);
         if (bytes.length < wanted.length) throw new PartialLost('The partial file was cut');
         this.#unrecorded.remove(at, at + bytes.length);
-        this.#record({ offset: at, length: bytes.length, xxh64: this.hooks.digestOfBlock(bytes) });
+        this.#record(at, bytes.length, this.hooks.digestOfBlock(bytes));
       }
   }
 
@@ -290,6 +310,11 @@ export class PartWriter {
     }
   }
 
+  async #endFlush(): Promise<void> {
+    this.#stopTimer();
+    await this.#flushing?.catch(() => undefined);
+  }
+
   #stopTimer(): void {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
@@ -304,7 +329,9 @@ export class PartWriter {
     const fresh = this.savesDigests ? await hash.checkpoint().catch(() => null) : null;
     this.#unflushed = 0;
     const written = this.ledger.written.toArray();
+    const recorded = this.#recorded();
     await stored(this.part.file.datasync());
+    await recorded;
     await this.#assertOurs();
     await this.hooks.beforePromise();
     await this.journal.addFlushed(written);
@@ -317,8 +344,11 @@ export class PartWriter {
 
   async #assertOurs(): Promise<void> {
     if (performance.now() - this.#checkedAtMs < CHECK_MS) return;
-    await this.hooks.assertOurs();
-    this.#checkedAtMs = performance.now();
+    this.#checking ??= this.hooks
+      .assertOurs()
+      .then(() => void (this.#checkedAtMs = performance.now()))
+      .finally(() => (this.#checking = null));
+    await this.#checking;
   }
 
   /** Nothing is on its way to the disk: what the digests keep for later would wait for bytes that wait for room. */

@@ -4,9 +4,11 @@
  * 128-bit register, at three times the bytes a second. Both leave padding and odd bytes to their caller.
  *
  * Bytes that another core has just written are slow to come, and `one` has nothing else to do meanwhile: it therefore looks
- * at a few blocks' first words together, so that they come at the same time.
+ * at a few blocks' first words together, so that they come at the same time. For the same reason `oneAndXxh64` costs
+ * hardly more than MD5 alone.
  */
-import { Body, compile, I32, V128, type Code } from '../wasm/module.js';
+import { Body, compile, I32, I64, V128, type Code } from '../wasm/module.js';
+import { STRIPE_BYTES, takeStripes } from '../xxh64/code.js';
 
 /** Bytes of memory at `state`: the words, and at the end what nobody needs. */
 export const MD5_STATE_BYTES = 1024;
@@ -14,6 +16,8 @@ export const MD5_STATE_BYTES = 1024;
 export interface Md5Code {
   /** Takes in `blocks` (at least 1) of 64 bytes at `from`; the words a, b, c, d are at `state`. */
   one: (from: number, blocks: number, state: number) => void;
+  /** And takes them into an XXH64 besides, whose four sums are at `sums`. */
+  oneAndXxh64: (from: number, blocks: number, state: number, sums: number) => void;
   /**
    * The same for four messages; at `state` lie four words a, one for each message, then four b, c and d. Not there on
    * processors without SIMD.
@@ -44,21 +48,25 @@ const UNUSED_WORD = MD5_STATE_BYTES / 4 - 1;
 
 /** The module: imports a shared memory `engine.memory` of any size, exports what it can of `Md5Code`. */
 export function md5Module(): WebAssembly.Module {
+  const scalar = { one: one(), oneAndXxh64: one(true) };
   try {
-    return compile({ one: one(), four: four() });
+    return compile({ ...scalar, four: four() });
   } catch {
-    return compile({ one: one() });
+    return compile(scalar);
   }
 }
 
-/** Parameters: from, blocks, state. */
-function one(): Code {
-  const [from, blocks, state, words, before] = [0, 1, 2, [3, 4, 5, 6], 7];
-  const body = new Body(8, I32);
+/** Parameters: from, blocks, state and, for XXH64 alone, sums. */
+function one(withXxh64 = false): Code {
+  const [from, blocks, state, sumsAt] = [0, 1, 2, 3];
+  const [words, before, sums] = [[4, 5, 6, 7], 8, withXxh64 ? [12, 13, 14, 15] : []];
+  const body = new Body([8, I32], [sums.length, I64]);
   const { add, and, xor, rotl } = I32_OPERATIONS;
   words.forEach((word, i) => body.get(state).i32Load(i).set(word));
+  sums.forEach((sum, i) => body.get(sumsAt).i64Load(i).set(sum));
   body.loop();
   lookAhead(body, from, blocks, state);
+  takeStripes(body, from, BLOCK_BYTES / STRIPE_BYTES, sums);
   takeIn(body, words, before, {
     ...I32_OPERATIONS,
     andNot: (x, y) => body.get(y).i32(-1).op(xor).get(x).op(and),
@@ -68,14 +76,15 @@ function one(): Code {
   });
   body.again([from], BLOCK_BYTES, blocks);
   words.forEach((word, i) => body.get(state).get(word).i32Store(i));
-  return { parameters: 3, code: body.end() };
+  sums.forEach((sum, i) => body.get(sumsAt).get(sum).i64Store(i));
+  return { parameters: 4, code: body.end() };
 }
 
 /** Parameters: four times from, blocks, state. */
 function four(): Code {
   const [froms, blocks, state, words] = [[0, 1, 2, 3], 4, 5, [6, 7, 8, 9]];
   const [before, block, row] = [10, 14, 30];
-  const body = new Body(28, V128);
+  const body = new Body([28, V128]);
   const { andNot, not, or, shiftLeft, shiftRight, ...operations } = V128_OPERATIONS;
   words.forEach((word, i) => body.get(state).v128Load(i).set(word));
   body.loop();

@@ -1,8 +1,9 @@
 /**
- * MD5 of many files on one thread. What came of up to four is taken in together (see code.ts); where there are several,
- * bytes wait a moment for those of others. Runs from its own source text inside a hash thread: it may use nothing but its
- * parameters and globals.
+ * MD5 of many files on one thread, and the XXH64 of their pieces besides. What came of up to four is taken in together (see
+ * code.ts); where there are several, bytes wait a moment for those of others. Runs from its own source text inside a hash
+ * thread: it may use nothing but its parameters and globals.
  */
+import type { Xxh64 } from '../xxh64/xxh64.js';
 import { MD5_STATE_BYTES, type Md5Code } from './code.js';
 
 /** Bytes of memory that `md5Lanes` needs for itself. */
@@ -16,6 +17,14 @@ export function bytesOfMd5(saved: Uint8Array): number | null {
   return saved.length === 24 + (bytes % 64) ? bytes : null;
 }
 
+/** Bytes at `offset` of the memory. */
+export interface Piece {
+  offset: number;
+  length: number;
+  /** Is its XXH64 asked for? */
+  isBlock: boolean;
+}
+
 export interface Md5 {
   /** a, b, c, d. */
   readonly words: Uint32Array;
@@ -23,16 +32,16 @@ export interface Md5 {
   readonly rest: Uint8Array;
   /** Taken in so far. */
   bytes: number;
-  /** When bytes were handed over last. */
+  /** When it began, or bytes were handed over last. */
   addedAtMs: number;
-  readonly waiting: { offset: number; length: number; done: () => void }[];
+  readonly waiting: (Piece & { done: (xxh64: string | null) => void; xxh64: string | null })[];
 }
 
 export interface Md5Lanes {
   /** @param saved by `save`, see `bytesOfMd5` */
   create: (saved?: Uint8Array) => Md5;
-  /** Takes the bytes at `offset` of the memory in before long, then calls `done`. */
-  add: (md5: Md5, offset: number, length: number, done: () => void) => void;
+  /** Takes the piece in before long, then calls `done`. */
+  add: (md5: Md5, piece: Piece, done: (xxh64: string | null) => void) => void;
   /** Takes them in at once, and what waits before them. */
   addNow: (md5: Md5, offset: number, length: number) => void;
   save: (md5: Md5) => Uint8Array;
@@ -43,15 +52,17 @@ export interface Md5Lanes {
 
 /** @param scratch where in the memory its own part lies */
 export function md5Lanes(
-  { one, four }: Md5Code,
+  { one, oneAndXxh64, four }: Md5Code,
   memory: SharedArrayBuffer,
   scratch: number,
+  ofBlock: Xxh64,
 ): Md5Lanes {
   const BLOCK = 64;
   const LANES = 4;
-  const WAIT_MS = 10;
+  /** Twice as long as a piece takes to come where it matters: over 100 MB/s. */
+  const WAIT_MS = 40;
   /** Whoever brought nothing for so long is not waited for. */
-  const IDLE_MS = 20;
+  const IDLE_MS = 80;
   /** Whoever has so many pieces here waits for nobody: its connection could run out of memory. */
   const MOST_WAITING = 3;
   const all = new Uint8Array(memory);
@@ -61,17 +72,37 @@ export function md5Lanes(
   const waiting = new Set<Md5>();
   let timer: NodeJS.Timeout | undefined;
 
-  const takeOne = ({ words }: Md5, offset: number, blocks: number): void => {
+  const takeOne = ({ words }: Md5, offset: number, blocks: number, sums?: number): void => {
     words.forEach((word, i) => states.setUint32(4 * i, word, true));
-    one(offset, blocks, scratch);
+    if (sums === undefined) one(offset, blocks, scratch);
+    else oneAndXxh64(offset, blocks, scratch, sums);
     words.forEach((_, i) => (words[i] = states.getUint32(4 * i, true)));
+  };
+
+  /** Its XXH64, where that was not found along with MD5. */
+  const digestApart = ({ waiting: [first] }: Md5): void => {
+    if (first?.isBlock) first.xxh64 ??= ofBlock.of(first.offset, first.length);
+  };
+
+  const takeAlone = (md5: Md5, blocks: number): void => {
+    const { isBlock, xxh64, offset, length } = md5.waiting[0]!;
+    const bytes = blocks * BLOCK;
+    if (!isBlock || xxh64 !== null || length - bytes >= BLOCK) {
+      digestApart(md5);
+      return takeOne(md5, offset, blocks);
+    }
+    ofBlock.begin();
+    ofBlock.add(offset, bytes, (from, _stripes, sums) => takeOne(md5, from, blocks, sums));
+    ofBlock.add(offset + bytes, length - bytes);
+    md5.waiting[0]!.xxh64 = ofBlock.end();
   };
 
   const takeFew = (few: readonly Md5[], blocks: number): void => {
     if (few.length === 1 || !four) {
-      for (const md5 of few) takeOne(md5, md5.waiting[0]!.offset, blocks);
+      for (const md5 of few) takeAlone(md5, blocks);
       return;
     }
+    few.forEach(digestApart);
     const at = (lane: number, word: number): number => 4 * (LANES * word + lane);
     few.forEach(({ words }, lane) =>
       words.forEach((word, i) => states.setUint32(at(lane, i), word, true)),
@@ -95,11 +126,12 @@ export function md5Lanes(
     if (first.length > 0) return;
     md5.waiting.shift();
     if (md5.waiting.length === 0) waiting.delete(md5);
-    first.done();
+    first.done(first.xxh64);
   };
 
   /** Takes in what is no whole block: the end of one that began before, or the beginning of one. */
   const takeOdd = (md5: Md5): void => {
+    digestApart(md5);
     const { offset, length } = md5.waiting[0]!;
     const fill = restOf(md5);
     const bytes = Math.min(length, BLOCK - fill);
@@ -134,7 +166,7 @@ export function md5Lanes(
 
   const addNow = (md5: Md5, offset: number, length: number): void => {
     settle(md5);
-    md5.waiting.push({ offset, length, done: () => undefined });
+    md5.waiting.push({ offset, length, isBlock: false, xxh64: null, done: () => undefined });
     while (md5.waiting.length > 0) together([md5]);
   };
 
@@ -142,7 +174,8 @@ export function md5Lanes(
     create(saved) {
       const rest = new Uint8Array(BLOCK);
       const words = Uint32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
-      const md5: Md5 = { words, rest, bytes: 0, addedAtMs: 0, waiting: [] };
+      const md5: Md5 = { words, rest, bytes: 0, addedAtMs: performance.now(), waiting: [] };
+      live.add(md5);
       if (!saved) return md5;
       const view = new DataView(saved.buffer, saved.byteOffset, saved.byteLength);
       words.forEach((_, i) => (words[i] = view.getUint32(4 * i)));
@@ -150,12 +183,12 @@ export function md5Lanes(
       rest.set(saved.subarray(24));
       return md5;
     },
-    add(md5, offset, length, done) {
-      if (length === 0) return done();
+    add(md5, piece, done) {
+      if (piece.length === 0) return done(piece.isBlock ? ofBlock.of(0, 0) : null);
       md5.addedAtMs = performance.now();
       live.add(md5);
       waiting.add(md5);
-      md5.waiting.push({ offset, length, done });
+      md5.waiting.push({ ...piece, xxh64: null, done });
       for (const one of live) if (md5.addedAtMs - one.addedAtMs > IDLE_MS) live.delete(one);
       while (waiting.size > 0 && (isRoundFull() || md5.waiting.length >= MOST_WAITING))
         together([...waiting].slice(0, LANES));

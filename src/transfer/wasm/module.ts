@@ -53,8 +53,9 @@ export function instantiate<T>(module: WebAssembly.Module, memory: WebAssembly.M
 export class Body {
   readonly #code: number[];
 
-  constructor(locals: number, type: number) {
-    this.#code = [1, ...unsigned(locals), type];
+  /** @param locals beside the parameters: how many of each type, numbered in this order */
+  constructor(...locals: (readonly [count: number, type: number])[]) {
+    this.#code = list(locals.map(([count, type]) => [...unsigned(count), type]));
   }
 
   op(code: readonly number[]): this {

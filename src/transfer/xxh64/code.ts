@@ -15,7 +15,7 @@ export interface Xxh64Code {
   take: (from: number, stripes: number, state: number) => void;
 }
 
-const STRIPE_BYTES = 32;
+export const STRIPE_BYTES = 32;
 
 let module: WebAssembly.Module | undefined;
 
@@ -27,15 +27,26 @@ export function xxh64Module(): WebAssembly.Module {
 /** Parameters: from, stripes, state. */
 function take(): Code {
   const [from, stripes, state, sums] = [0, 1, 2, [3, 4, 5, 6]];
-  const [add, multiply, rotl] = [[0x7c], [0x7e], [0x89]];
-  const body = new Body(sums.length, I64);
+  const body = new Body([sums.length, I64]);
   sums.forEach((sum, i) => body.get(state).i64Load(i).set(sum));
   body.loop();
-  sums.forEach((sum, i) => {
-    body.get(from).i64Load(i).i64(PRIMES[1]).op(multiply).get(sum).op(add);
-    body.i64(31n).op(rotl).i64(PRIMES[0]).op(multiply).set(sum);
-  });
+  takeStripes(body, from, 1, sums);
   body.again([from], STRIPE_BYTES, stripes);
   sums.forEach((sum, i) => body.get(state).get(sum).i64Store(i));
   return { parameters: 3, code: body.end() };
+}
+
+/** So many stripes from the address `from` on; the four sums are 64-bit locals. */
+export function takeStripes(
+  body: Body,
+  from: number,
+  stripes: number,
+  sums: readonly number[],
+): void {
+  const [add, multiply, rotl] = [[0x7c], [0x7e], [0x89]];
+  for (let word = 0; word < stripes * sums.length; word++) {
+    const sum = sums[word % sums.length]!;
+    body.get(from).i64Load(word).i64(PRIMES[1]).op(multiply).get(sum).op(add);
+    body.i64(31n).op(rotl).i64(PRIMES[0]).op(multiply).set(sum);
+  }
 }

@@ -9,15 +9,20 @@ export const XXH64_SCRATCH_BYTES = 64;
 
 export interface Xxh64 {
   begin: () => void;
-  /** Takes in what lies at `offset` of the memory: a multiple of 32 bytes, but for the last time. */
-  add: (offset: number, length: number) => void;
+  /**
+   * Takes in what lies at `offset` of the memory: a multiple of 32 bytes, but for the last time.
+   * @param take does so for whole stripes, with whatever else it does
+   */
+  add: (offset: number, length: number, take?: Xxh64Code['take']) => void;
   /** As 16 hexadecimal digits. */
   end: () => string;
+  /** Of just these bytes. */
+  of: (offset: number, length: number) => string;
 }
 
 /** @param scratch where in the memory its own part lies */
 export function xxh64(
-  { take }: Xxh64Code,
+  code: Xxh64Code,
   primes: typeof PRIMES,
   memory: SharedArrayBuffer,
   scratch: number,
@@ -58,7 +63,7 @@ export function xxh64(
     return hash;
   };
 
-  return {
+  const own: Xxh64 = {
     begin() {
       bytes = 0;
       rest = new Uint8Array(0);
@@ -66,7 +71,7 @@ export function xxh64(
         sums.setBigUint64(8 * i, wrap(sum), true),
       );
     },
-    add(offset, length) {
+    add(offset, length, take = code.take) {
       const odd = length % STRIPE;
       if (length > odd) take(offset, (length - odd) / STRIPE, scratch);
       rest = all.slice(offset + length - odd, offset + length);
@@ -78,5 +83,11 @@ export function xxh64(
       hash = wrap((hash ^ (hash >> 29n)) * third);
       return (hash ^ (hash >> 32n)).toString(16).padStart(16, '0');
     },
+    of(offset, length) {
+      own.begin();
+      own.add(offset, length);
+      return own.end();
+    },
   };
+  return own;
 }

@@ -1,9 +1,10 @@
 /** Faults of the disk (F065, F067–F076): what is recorded as durable is durable, and errors are typed. */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { link, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname, join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { nodeFiles, type Files } from '../../../src/transfer/files.js';
 import { failingFiles, failingOnce, type Plan } from '../../support/failing-files.js';
 import { seeded } from '../../support/faults.js';
@@ -423,9 +424,9 @@ describe('F073 somebody deletes', () => {
       sliceBytes: 20_000,
       everyMs: 5,
     }));
-    const deleted = new Promise((resolve) => setTimeout(resolve, 60)).then(() =>
-      rm(join(kit.directory, 'journal')),
-    );
+    const journal = join(kit.directory, 'journal');
+    const begun = vi.waitUntil(() => existsSync(journal), { interval: 1 });
+    const deleted = begun.then(() => rm(journal));
     const result = await kit.fetch(kit.source(file)).catch(() => kit.fetch(kit.source(file)));
     await deleted;
     expect((await kit.content(result)).equals(file)).toBe(true);

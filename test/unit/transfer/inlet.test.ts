@@ -1,30 +1,8 @@
 /** How much one read may bring, and when connections have to wait for disk and journal. */
 import { expect, it } from 'vitest';
 import { Inlet, LIMITED_READ_BYTES, type InletOptions } from '../../../src/transfer/inlet.js';
-import type { Journal } from '../../../src/transfer/journal.js';
-import { Ledger } from '../../../src/transfer/ledger.js';
-import type { PartFile } from '../../../src/transfer/part-file.js';
-import { PartWriter, type WriterHooks } from '../../../src/transfer/part-writer.js';
-import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../../src/transfer/slabs.js';
-
-/** Onto a disk that takes everything at once, with a journal that says when it has a line. */
-function writerWith(addBlock: Journal['addBlock'] = async () => undefined): PartWriter {
-  const part = { lengthen: async () => undefined, write: async () => undefined };
-  const hooks: WriterHooks = {
-    digestOfBlock: () => '',
-    onWritten: () => undefined,
-    hash: () => ({ offer: () => undefined, letGo: () => undefined }) as never,
-    assertOurs: async () => undefined,
-    beforePromise: async () => undefined,
-  };
-  return new PartWriter(
-    part as unknown as PartFile,
-    { addBlock } as unknown as Journal,
-    new Ledger([]),
-    new SlabPool(),
-    hooks,
-  );
-}
+import { PAGE_BYTES, SLAB_BYTES } from '../../../src/transfer/slabs.js';
+import { placePage, writerWith } from '../../support/part-writer.js';
 
 function inletWith(options: Partial<InletOptions>): Inlet {
   return new Inlet(writerWith(), {
@@ -65,17 +43,10 @@ it('has room for a read when its piece becomes smaller than what has come', asyn
 
 it('F077 holds connections back while the journal does not know what is on disk', async () => {
   let told: () => void = () => undefined;
-  const writer = writerWith(() => new Promise((resolve) => (told = resolve)));
+  const addBlock = () => new Promise<void>((resolve) => (told = resolve));
+  const writer = writerWith({ addBlock });
   writer.mostUnsafe = PAGE_BYTES;
-  await writer.place({
-    slab: writer.takeSlab(),
-    start: 0,
-    length: PAGE_BYTES,
-    position: 0,
-    onDifference: async () => undefined,
-    onFailure: () => undefined,
-    isVoid: () => false,
-  });
+  await placePage(writer, 0);
   expect(writer.isBehind).toBe(true);
   const room = new Promise<void>((resolve) => writer.whenRoom(resolve));
   told();

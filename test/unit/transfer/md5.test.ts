@@ -1,4 +1,4 @@
-/** Our own MD5 against OpenSSL's: any number of files at once, in any pieces, saved and gone on with at any byte. */
+/** Our own MD5 against OpenSSL's: any number of files at once, in any pieces, saved and gone on with at any byte; and their XXH64. */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -9,18 +9,23 @@ import {
   md5Lanes,
   type Md5,
 } from '../../../src/transfer/md5/lanes.js';
+import { instantiate } from '../../../src/transfer/wasm/module.js';
+import { PRIMES, xxh64Module, type Xxh64Code } from '../../../src/transfer/xxh64/code.js';
+import { xxh64, XXH64_SCRATCH_BYTES } from '../../../src/transfer/xxh64/xxh64.js';
 import { bytesOf, md5 as expected } from '../../support/transfer-kit.js';
 
 const content = bytesOf(40_000);
 const PAGE = 65_536;
 const memory = new WebAssembly.Memory({ initial: 3, maximum: 3, shared: true });
-const { exports } = new WebAssembly.Instance(md5Module(), { engine: { memory } });
-const code = exports as unknown as Md5Code;
-const lanes = md5Lanes(code, memory.buffer, 0);
+const code = instantiate<Md5Code>(md5Module(), memory);
+const ofBlockAt = (scratch: number) =>
+  xxh64(instantiate<Xxh64Code>(xxh64Module(), memory), PRIMES, memory.buffer, scratch);
+const reference = ofBlockAt(PAGE - XXH64_SCRATCH_BYTES);
+const lanes = md5Lanes(code, memory.buffer, 0, ofBlockAt(PAGE - 2 * XXH64_SCRATCH_BYTES));
 const all = Buffer.from(memory.buffer);
 const contentAt = PAGE + 3;
 content.copy(all, contentAt);
-expect(MD5_SCRATCH_BYTES).toBeLessThan(PAGE);
+expect(2 * (MD5_SCRATCH_BYTES + XXH64_SCRATCH_BYTES)).toBeLessThan(PAGE);
 
 const addNow = (md5: Md5, from: number, to: number) =>
   lanes.addNow(md5, contentAt + from, to - from);
@@ -65,6 +70,7 @@ describe('any pieces of any number of files', () => {
   const piece = fc.record({
     file: fc.nat(6),
     bytes: fc.oneof(fc.nat(200), fc.constantFrom(0, 64, 128, 4096), fc.nat(9000)),
+    isBlock: fc.boolean(),
     then: fc.constantFrom('wait', 'wait', 'wait', 'now', 'save', 'digest', 'drop', 'tick'),
   });
   it('taken in together or alone, saved and loaded between, are what each is alone', async () => {
@@ -78,14 +84,18 @@ describe('any pieces of any number of files', () => {
           expect(one.done).toBe(one.added);
           open.delete(file);
         };
-        for (const { file, bytes, then } of pieces) {
+        for (const { file, bytes, isBlock, then } of pieces) {
           const one = open.get(file) ?? { md5: lanes.create(), at: file, added: 0, done: 0 };
           open.set(file, one);
           const length = Math.min(bytes, content.length - one.at);
           if (then === 'now') addNow(one.md5, one.at, one.at + length);
           else {
             one.added++;
-            lanes.add(one.md5, contentAt + one.at, length, () => one.done++);
+            const offset = contentAt + one.at;
+            lanes.add(one.md5, { offset, length, isBlock }, (digest) => {
+              expect(digest).toBe(isBlock ? reference.of(offset, length) : null);
+              one.done++;
+            });
           }
           one.at += length;
           if (then === 'save') {
@@ -106,41 +116,55 @@ describe('any pieces of any number of files', () => {
   });
 });
 
+/** Without a digest of the piece. */
+const add = (md5: Md5, offset: number, length: number, done: () => void) =>
+  lanes.add(md5, { offset, length, isBlock: false }, done);
+
 it('four files at once are what they are without SIMD', () => {
-  const scalar = md5Lanes({ one: code.one }, memory.buffer, MD5_SCRATCH_BYTES);
+  const { one, oneAndXxh64 } = code;
+  const scratch = 2 * MD5_SCRATCH_BYTES;
+  const scalar = md5Lanes({ one, oneAndXxh64 }, memory.buffer, scratch, reference);
   for (const each of [scalar, lanes]) {
     const files = [0, 1, 2, 3].map(() => each.create());
-    files.forEach((md5, i) => each.add(md5, contentAt + i, 9_000 + i, () => undefined));
+    const digests: (string | null)[] = [];
+    files.forEach((md5, i) =>
+      each.add(md5, { offset: contentAt + i, length: 9_000 + i, isBlock: true }, (digest) =>
+        digests.push(digest),
+      ),
+    );
     files.forEach((md5, i) =>
       expect(each.digest(md5)).toBe(expected(content.subarray(i, 9_000 + 2 * i))),
     );
+    const alone = files.map((_, i) => reference.of(contentAt + i, 9_000 + i));
+    expect(digests.sort()).toEqual(alone.sort());
   }
 });
 
 it('nobody waits for a file that brings nothing any more, nor who has much to take in', async () => {
   const [stalled, one] = [lanes.create(), lanes.create()];
   let done = 0;
-  const add = (md5: Md5) => lanes.add(md5, contentAt, 6_400, () => done++);
-  add(stalled);
-  expect(done).toBe(1);
-  add(one);
-  add(one);
-  expect(done).toBe(1);
-  add(one);
+  const bring = (md5: Md5) => add(md5, contentAt, 6_400, () => done++);
+  bring(stalled);
+  bring(one);
   expect(done).toBe(2);
-  await expect.poll(() => done).toBe(4);
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  add(one);
-  expect(done).toBe(5);
+  bring(one);
+  bring(one);
+  expect(done).toBe(2);
+  bring(one);
+  expect(done).toBe(3);
+  await expect.poll(() => done).toBe(5);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  bring(one);
+  expect(done).toBe(6);
   for (const md5 of [one, stalled]) lanes.drop(md5);
 });
 
-it('what waits for others does not wait for long', async () => {
+it('what waits for others, also for their first bytes, does not wait for long', async () => {
   const [one, other] = [lanes.create(), lanes.create()];
   let done = 0;
-  lanes.add(other, contentAt, 64, () => done++);
-  expect(done).toBe(1);
-  lanes.add(one, contentAt, 6400, () => done++);
+  add(other, contentAt, 64, () => done++);
+  expect(done).toBe(0);
+  add(one, contentAt, 6400, () => done++);
   expect(done).toBe(1);
   await expect.poll(() => done).toBe(2);
   for (const md5 of [one, other]) lanes.drop(md5);

@@ -39,11 +39,12 @@ const write = (start: number, end: number) =>
   file.write(content, start, end - start, start).then(() => undefined);
 
 /** The piece at `start` in a slab whose first holder lets go at once, as the writer does when it is written. */
-function offer(job: HashJob, start: number, bytes = content): void {
+function offer(job: HashJob, position: number, bytes = content, isBlock = false) {
   const slab: Slab = pool.slabs.take(() => released++);
-  const length = bytes.copy(slab.memory, 100, start, Math.min(start + PIECE, bytes.length));
-  job.offer(start, slab, 100, length);
+  const length = bytes.copy(slab.memory, 100, position, Math.min(position + PIECE, bytes.length));
+  const digest = job.offer({ position, slab, start: 100, length, isBlock });
   slab.release();
+  return digest;
 }
 
 const pieces = Array.from({ length: 13 }, (_, i) => i * PIECE);
@@ -80,6 +81,39 @@ it.each([
     expect(released).toBe(order.length);
   },
 );
+
+it.each([[['md5']], [['sha256']], [['sha256', 'md5']]] as [ChecksumAlgorithm[]][])(
+  'bytes that are next get their XXH64 from the thread (%s), others none',
+  async (algorithms) => {
+    const job = follow(algorithms);
+    const others = [follow(['md5']), follow(['md5'])];
+    const wanted = pieces.map((start) =>
+      pool.digestOfBlock(content.subarray(start, start + PIECE)),
+    );
+    const ahead = offer(job, PIECE, content, true);
+    const first = offer(job, 0, content, true);
+    const unasked = offer(job, 2 * PIECE);
+    expect(await Promise.all([ahead, first, unasked])).toEqual([null, wanted[0], null]);
+    const beside = others.map((other) => offer(other, 0, content, true));
+    const rest = pieces.slice(3).map((start) => offer(job, start, content, true));
+    expect(await Promise.all(rest)).toEqual(wanted.slice(3));
+    expect(await Promise.all(beside)).toEqual([wanted[0], wanted[0]]);
+    job.advance(content.length);
+    const digests = await job.digests(content.length, never);
+    expect(digests.map(({ value }) => value)).toEqual(algorithms.map((one) => hex(one, content)));
+    await Promise.all(others.map((other) => other.cancel()));
+  },
+);
+
+it('bytes that the thread will not come to are said to have no XXH64', async () => {
+  const job = follow(['md5']);
+  await pool.close();
+  const unread = offer(job, 0, content, true);
+  await pool.close();
+  expect(await unread).toBeNull();
+  expect(await offer(job, PIECE, content, true)).toBeNull();
+  expect(released).toBe(2);
+});
 
 it('what is let go of is read from the file instead', async () => {
   const job = follow(['sha256']);
