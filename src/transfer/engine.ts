@@ -25,7 +25,7 @@ export interface TransferEngine {
   /**
    * Fetches and verifies one asset. Resumes what the directory holds; a repeat after success verifies and returns the same
    * file. The cheapest digest that the source announces is computed and compared, others when asked for. Memory is
-   * bounded by 4 MiB a transfer and 2 MiB a connection, 40 MiB in all and 2 MiB for each connection beyond 16.
+   * bounded by 4 MiB a transfer and 2 MiB a connection, 48 MiB in all and a quarter MiB for each connection beyond 24.
    *
    * Errors: SourceDenied, SourceGone, SourceRefused, SourceThrottled (`retryAfterMs`), SourceUnavailable, SourceChanged,
    * ChecksumMismatch, ChecksumDisputed (`details.kept_as`), StorageFull, StoreUnavailable, Interrupted (another transfer

@@ -6,7 +6,7 @@ import { LONGEST_STEP_MS } from './bandwidth.js';
 import { retry, tooMuch } from './errors.js';
 import type { BodySink } from './http/exchange.js';
 import type { PartWriter } from './part-writer.js';
-import { PAGE_BYTES, SLAB_BYTES, type Slab } from './slabs.js';
+import { PAGE_BYTES, type Slab } from './slabs.js';
 import type { Bandwidth } from './transfer.js';
 
 /** What came is written at least this often, however little. */
@@ -93,7 +93,7 @@ export class Inlet implements BodySink {
       this.isStopped = true;
       throw retry('SourceUnavailable', 'Enough has come');
     }
-    if (this.#fill === SLAB_BYTES) this.#handIn(true);
+    if (this.#fill === this.#slab?.memory.length) this.#handIn(true);
     else if (this.#fill - this.#cut >= this.options.pieceBytes()) this.#handIn(false);
     if (this.#failure) throw this.#failure.error as Error;
     const holdMs = this.options.bandwidth?.take(bytes) ?? 0;
@@ -183,7 +183,7 @@ export class Inlet implements BodySink {
       this.#position += length;
       this.#cut = upTo;
     }
-    if (this.#fill < SLAB_BYTES) return;
+    if (this.#fill < slab.memory.length) return;
     this.#slab = null;
     slab.release();
   }

@@ -9,9 +9,11 @@ export const SLAB_BYTES = 2 * 1024 * 1024;
 /** Alignment of memory and file positions for direct writes. */
 export const PAGE_BYTES = 4096;
 const PAGE_OF_WASM_BYTES = 65_536;
-const MOST = 32;
+const MOST = 24;
+/** Beyond the shared ones, each connection of a crowd has so little: a whole slab each would be a lot in all. */
+const ORDINARY_BYTES = 256 * 1024;
 /** Beyond this many in use, no connection should take more than it fills. */
-const PLENTY = 16;
+const PLENTY = 12;
 
 export class Slab {
   #holders = 1;
@@ -55,7 +57,7 @@ export class SlabPool {
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   }
 
-  /** Always gives one: when all the shared ones are taken, one of ordinary memory. */
+  /** Always gives one: when all the shared ones are taken, a smaller one of ordinary memory. */
   take(onFree: () => void): Slab {
     this.#inUse++;
     const slab = this.#free.pop() ?? this.#make();
@@ -78,7 +80,7 @@ export class SlabPool {
   }
 
   #make(): Slab {
-    if (this.#made === MOST) return new Slab(Buffer.allocUnsafeSlow(SLAB_BYTES), null);
+    if (this.#made === MOST) return new Slab(Buffer.allocUnsafeSlow(ORDINARY_BYTES), null);
     const offset = this.#made++ * SLAB_BYTES;
     return new Slab(Buffer.from(this.memory.buffer, offset, SLAB_BYTES), offset);
   }
