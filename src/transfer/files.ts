@@ -80,7 +80,13 @@ export const nodeFiles: Files = {
     }
   },
   rename: (from, to) => fs.rename(from, to),
-  remove: (path) => fs.rm(path, { force: true }),
+  async remove(path) {
+    try {
+      await fs.unlink(path);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+  },
   list: (directory) => fs.readdir(directory),
   copy: (from, to) => fs.copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE),
   async syncDirectory(path) {

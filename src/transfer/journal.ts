@@ -30,9 +30,9 @@ export interface JournalState {
   mismatches: Mismatch[];
 }
 
-export function emptyState(): JournalState {
+export function emptyState(identity: string | null = null): JournalState {
   return {
-    identity: null,
+    identity,
     part: '',
     source: null,
     blocks: [],
@@ -139,7 +139,7 @@ export class Journal {
   static async load(files: Files, directory: string, identity: string): Promise<JournalState> {
     const content = await stored(files.read(pathIn(directory)));
     const state = content && readJournal(content);
-    return state?.identity === identity ? state : { ...emptyState(), identity };
+    return state?.identity === identity ? state : emptyState(identity);
   }
 
   /** A journal that goes on from what is known, and is begun on disk when it has something to say. */

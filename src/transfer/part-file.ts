@@ -38,6 +38,7 @@ export class PartFile {
   }
 
   async cut(bytes: number): Promise<void> {
+    if (bytes === this.#length) return;
     this.#length = bytes;
     await stored(this.file.truncate(bytes));
   }

@@ -22,7 +22,7 @@ import { Fetcher } from './fetcher.js';
 import type { Files } from './files.js';
 import type { HashPool } from './hash-pool.js';
 import type { HttpClient } from './http/client.js';
-import { Journal, spansOf, type JournalState } from './journal.js';
+import { emptyState, Journal, spansOf, type JournalState } from './journal.js';
 import { Lanes } from './lanes.js';
 import { backoffMs, DEFAULT_LIMITS, type Backoff } from './limits.js';
 import { Owner } from './owner.js';
@@ -122,8 +122,8 @@ export class Session {
     try {
       const { key, slice, checksums } = this.source;
       const identity = JSON.stringify([key, slice ?? null, usableChecksums(checksums)]);
-      const state = await Journal.load(files, directory, identity);
-      const names = await stored(files.list(directory));
+      const state = isNew ? emptyState(identity) : await Journal.load(files, directory, identity);
+      const names = isNew ? [] : await stored(files.list(directory));
       const kept = names.includes(VERIFIED) ? await this.#proveKept(state) : null;
       if (kept) {
         await owner.assertOwned();

@@ -2,7 +2,7 @@
  * The last step of a download: verified bytes get their final name. A name that is taken is never overwritten by accident:
  * a hard link is made, which fails where something is, and only then is the other name removed.
  */
-import { link, lstat, rename, rm } from 'node:fs/promises';
+import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { ServiceError } from '../../jobs/error-codes.js';
 import type { Artifact } from '../../jobs/product.js';
 import { errnoOf, hashFile, stored, type HashPool } from '../../transfer/index.js';
@@ -27,7 +27,9 @@ export async function publishFile(
   if (await isThere(transfer.path)) {
     if (!(await linkNew(transfer.path, place)))
       await settleTaken(transfer, place, finalPath, options.replace ?? false, pool, signal);
-    await rm(transfer.path, { force: true });
+    await unlink(transfer.path).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
   } else if (!(await holdsSameBytes(transfer, place, pool, signal))) {
     throw new ServiceError(
       'StoreUnavailable',
