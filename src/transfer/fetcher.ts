@@ -15,7 +15,7 @@ import { Inlet } from './inlet.js';
 import type { Claim } from './ledger.js';
 import { MAX_ERROR_BODY_BYTES } from './limits.js';
 import { isPageLike, mediaTypeOf } from './media-type.js';
-import { PAGE_BYTES, SLAB_BYTES } from './slabs.js';
+import { PAGE_BYTES, WIDE_BYTES } from './slabs.js';
 import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
 import type { Workspace } from './workspace.js';
 
@@ -274,9 +274,9 @@ export class Fetcher {
 
   /** Bytes written and journalled together: over all connections no more than a quarter of what an interruption may cost. */
   #pieceBytes({ writer }: Workspace): number {
-    const share = this.options.limits.blockBytes / 4 / Math.max(2, writer.connections);
+    const share = this.options.limits.blockBytes / 4 / writer.connections;
     const pages = Math.floor(share / PAGE_BYTES) * PAGE_BYTES;
-    return Math.min(SLAB_BYTES, Math.max(PAGE_BYTES, pages));
+    return Math.min(WIDE_BYTES, Math.max(PAGE_BYTES, pages));
   }
 
   /** An announced length that contradicts the catalogue may be a lie: does more come? */

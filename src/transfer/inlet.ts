@@ -68,7 +68,7 @@ export class Inlet implements BodySink {
 
   space(): Buffer {
     if (!this.#slab) {
-      this.#slab = this.writer.takeSlab();
+      this.#slab = this.writer.takeSlab(this.options.pieceBytes());
       // Memory and file lie alike on their pages, so that whole pages can be written directly.
       this.#fill = this.#cut = this.#position % PAGE_BYTES;
     }

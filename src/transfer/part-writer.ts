@@ -92,13 +92,13 @@ export class PartWriter {
     readonly hooks: WriterHooks,
   ) {}
 
-  /** Memory for the next bytes of this file. */
-  takeSlab(): Slab {
+  /** Memory for the next bytes of this file, of which `bytes` are handed in together. */
+  takeSlab(bytes?: number): Slab {
     this.#slabs++;
     return this.pool.take(() => {
       this.#slabs--;
       this.#tellRoom();
-    });
+    }, bytes);
   }
 
   /** Should connections wait, because disk or digests do not keep up? What they fill at the moment they may always fill. */

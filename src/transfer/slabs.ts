@@ -1,15 +1,18 @@
 /**
  * Memory that bytes land in on their way to the disk: slabs of two megabytes, page-aligned so that they can be written past
  * the page cache, and shared with the hash threads so that digests need neither a copy nor a second read. Each has as many
- * holders as there are uses under way, and is free again when the last lets go.
+ * holders as there are uses under way, and is free again when the last lets go. Each also costs a write, a line in the
+ * journal and a message to a thread, which is what a large file waits for: one that is alone gets slabs twice as large.
  */
 
-/** Each costs a write, a line in the journal and a message to a thread: half as large takes a seventh longer for a large file. */
 export const SLAB_BYTES = 2 * 1024 * 1024;
+export const WIDE_BYTES = 2 * SLAB_BYTES;
 /** Alignment of memory and file positions for direct writes. */
 export const PAGE_BYTES = 4096;
 const PAGE_OF_WASM_BYTES = 65_536;
 const MOST = 24;
+/** With this many in use, nobody is alone. */
+const FEW = 6;
 /** Beyond the shared ones, each connection of a crowd has so little: a whole slab each would be a lot in all. */
 const ORDINARY_BYTES = 256 * 1024;
 /** Beyond this many in use, no connection should take more than it fills. */
@@ -17,12 +20,12 @@ const PLENTY = 12;
 
 export class Slab {
   #holders = 1;
-  #onFree: () => void = () => undefined;
 
   constructor(
     readonly memory: Buffer,
     /** Where the slab lies in the pool's shared memory; null = it is not shared. */
     readonly offset: number | null,
+    private readonly onFree: () => void,
   ) {}
 
   hold(): this {
@@ -31,14 +34,7 @@ export class Slab {
   }
 
   release(): void {
-    if (--this.#holders === 0) this.#onFree();
-  }
-
-  /** Another use of the same memory, with one holder. */
-  renew(onFree: () => void): this {
-    this.#holders = 1;
-    this.#onFree = onFree;
-    return this;
+    if (--this.#holders === 0) this.onFree();
   }
 }
 
@@ -47,9 +43,9 @@ export class SlabPool {
   readonly memory: WebAssembly.Memory;
   /** Where the bytes behind the slabs begin, which are for others. */
   readonly besides = MOST * SLAB_BYTES;
-  readonly #free: Slab[] = [];
+  readonly #isTaken = new Array<boolean>(MOST).fill(false);
   readonly #waiting = new Set<() => void>();
-  #made = 0;
+  /** In slabs of the usual size. */
   #inUse = 0;
 
   constructor(bytesBesides = 0) {
@@ -57,16 +53,13 @@ export class SlabPool {
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   }
 
-  /** Always gives one: when all the shared ones are taken, a smaller one of ordinary memory. */
-  take(onFree: () => void): Slab {
-    this.#inUse++;
-    const slab = this.#free.pop() ?? this.#make();
-    return slab.renew(() => {
-      this.#inUse--;
-      if (slab.offset !== null) this.#free.push(slab);
-      onFree();
-      this.#tell();
-    });
+  /**
+   * Always gives one, of up to `wanted` bytes where there is room for more than the usual, and when all the shared memory is
+   * taken a smaller one of its own.
+   */
+  take(onFree: () => void, wanted = SLAB_BYTES): Slab {
+    const isWide = wanted >= WIDE_BYTES && this.#inUse < FEW;
+    return (isWide && this.#share(2, onFree)) || this.#share(1, onFree) || this.#make(onFree);
   }
 
   /** Should whoever reads from a connection wait? */
@@ -79,10 +72,32 @@ export class SlabPool {
     this.#waiting.add(callback);
   }
 
-  #make(): Slab {
-    if (this.#made === MOST) return new Slab(Buffer.allocUnsafeSlow(ORDINARY_BYTES), null);
-    const offset = this.#made++ * SLAB_BYTES;
-    return new Slab(Buffer.from(this.memory.buffer, offset, SLAB_BYTES), offset);
+  /** The first of the shared memory that is free, so that what was used before is used again. */
+  #share(units: number, onFree: () => void): Slab | null {
+    const areFree = (at: number) => !this.#isTaken.slice(at, at + units).includes(true);
+    for (let at = 0; at < MOST; at += units) {
+      if (!areFree(at)) continue;
+      this.#isTaken.fill(true, at, at + units);
+      this.#inUse += units;
+      const offset = at * SLAB_BYTES;
+      const memory = Buffer.from(this.memory.buffer, offset, units * SLAB_BYTES);
+      return new Slab(memory, offset, () => {
+        this.#isTaken.fill(false, at, at + units);
+        this.#inUse -= units;
+        onFree();
+        this.#tell();
+      });
+    }
+    return null;
+  }
+
+  #make(onFree: () => void): Slab {
+    this.#inUse++;
+    return new Slab(Buffer.allocUnsafeSlow(ORDINARY_BYTES), null, () => {
+      this.#inUse--;
+      onFree();
+      this.#tell();
+    });
   }
 
   #tell(): void {

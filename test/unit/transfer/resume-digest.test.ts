@@ -39,12 +39,16 @@ const write = (start: number, end: number) =>
   file.write(content, start, end - start, start).then(() => undefined);
 
 /** The piece at `start` in a slab whose first holder lets go at once, as the writer does when it is written. */
-function offer(job: HashJob, position: number, bytes = content, isBlock = false) {
+function offerFor(job: HashJob, position: number, isBlock: boolean, bytes = content) {
   const slab: Slab = pool.slabs.take(() => released++);
   const length = bytes.copy(slab.memory, 100, position, Math.min(position + PIECE, bytes.length));
   const digest = job.offer({ position, slab, start: 100, length, isBlock });
   slab.release();
   return digest;
+}
+
+function offer(job: HashJob, position: number, bytes = content): void {
+  void offerFor(job, position, false, bytes);
 }
 
 const pieces = Array.from({ length: 13 }, (_, i) => i * PIECE);
@@ -90,12 +94,12 @@ it.each([[['md5']], [['sha256']], [['sha256', 'md5']]] as [ChecksumAlgorithm[]][
     const wanted = pieces.map((start) =>
       pool.digestOfBlock(content.subarray(start, start + PIECE)),
     );
-    const ahead = offer(job, PIECE, content, true);
-    const first = offer(job, 0, content, true);
-    const unasked = offer(job, 2 * PIECE);
+    const ahead = offerFor(job, PIECE, true);
+    const first = offerFor(job, 0, true);
+    const unasked = offerFor(job, 2 * PIECE, false);
     expect(await Promise.all([ahead, first, unasked])).toEqual([null, wanted[0], null]);
-    const beside = others.map((other) => offer(other, 0, content, true));
-    const rest = pieces.slice(3).map((start) => offer(job, start, content, true));
+    const beside = others.map((other) => offerFor(other, 0, true));
+    const rest = pieces.slice(3).map((start) => offerFor(job, start, true));
     expect(await Promise.all(rest)).toEqual(wanted.slice(3));
     expect(await Promise.all(beside)).toEqual([wanted[0], wanted[0]]);
     job.advance(content.length);
@@ -108,10 +112,10 @@ it.each([[['md5']], [['sha256']], [['sha256', 'md5']]] as [ChecksumAlgorithm[]][
 it('bytes that the thread will not come to are said to have no XXH64', async () => {
   const job = follow(['md5']);
   await pool.close();
-  const unread = offer(job, 0, content, true);
+  const unread = offerFor(job, 0, true);
   await pool.close();
   expect(await unread).toBeNull();
-  expect(await offer(job, PIECE, content, true)).toBeNull();
+  expect(await offerFor(job, PIECE, true)).toBeNull();
   expect(released).toBe(2);
 });
 
