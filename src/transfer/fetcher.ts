@@ -19,6 +19,9 @@ import { PAGE_BYTES, WIDE_BYTES } from './slabs.js';
 import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
 import type { Workspace } from './workspace.js';
 
+/** Once they are known to come more slowly, in bytes a second, fewer bytes wait for each other: an interruption costs them. */
+const FAST_PACE = 256 * 1024 * 1024;
+const SOON_BYTES = 1024 * 1024;
 /** After an accident this many bytes must repeat themselves, four times as many after each difference. */
 const OVERLAP_BYTES = 64 * 1024;
 /** Times that served bytes may differ from those on disk before the source counts as unstable. */
@@ -42,6 +45,8 @@ export interface Request {
   lane: { denials: number };
   /** No other request for this file is under way. */
   isAlone: boolean;
+  /** Bytes a second over all connections, lately; 0 = not known yet. */
+  pace: () => number;
   /** Several connections are meant: the answer must be just the part that was asked for. */
   isPart: boolean;
   signal: AbortSignal;
@@ -229,7 +234,7 @@ export class Fetcher {
       position: start,
       end,
       stopAt: claim.end,
-      pieceBytes: () => this.#pieceBytes(work),
+      pieceBytes: () => this.#pieceBytes(work, request.pace()),
       bandwidth: this.options.bandwidth,
       onBytes: request.onBytes,
       onHold: request.onHold,
@@ -273,10 +278,11 @@ export class Fetcher {
   }
 
   /** Bytes written and journalled together: over all connections no more than a quarter of what an interruption may cost. */
-  #pieceBytes({ writer }: Workspace): number {
+  #pieceBytes({ writer }: Workspace, pace: number): number {
     const share = this.options.limits.blockBytes / 4 / writer.connections;
     const pages = Math.floor(share / PAGE_BYTES) * PAGE_BYTES;
-    return Math.min(WIDE_BYTES, Math.max(PAGE_BYTES, pages));
+    const isSoonWhole = writer.isExpendable || pace === 0 || pace > FAST_PACE;
+    return Math.min(isSoonWhole ? WIDE_BYTES : SOON_BYTES, Math.max(PAGE_BYTES, pages));
   }
 
   /** An announced length that contradicts the catalogue may be a lie: does more come? */

@@ -56,7 +56,7 @@ export interface HashJob {
   readonly damagedFrom: number | null;
   /**
    * Each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. Resolves with the
-   * XXH64 of bytes that are just next, should the thread get to them; with null at once for all others.
+   * XXH64 of bytes that are just next, should the thread be up and get to them; with null at once for all others.
    */
   offer: (offer: Offer) => Promise<string | null>;
   /** Lets go of what was offered and is not next yet: that is read back once it is in the file. */
@@ -133,6 +133,7 @@ class Lane {
   readonly jobs = new Map<number, FollowingJob>();
   static #ids = 0;
   #worker: Worker | null = null;
+  #isUp = false;
 
   constructor(
     readonly memory: WebAssembly.Memory,
@@ -149,6 +150,11 @@ class Lane {
   send(request: HashRequest): void {
     this.#worker ??= this.#start();
     this.#worker.postMessage(request);
+  }
+
+  /** Has the thread answered yet? Starting takes as long as tens of megabytes take to come. */
+  get isUp(): boolean {
+    return this.#isUp;
   }
 
   async close(): Promise<void> {
@@ -174,10 +180,14 @@ class Lane {
     };
     const worker = new Worker(source, { eval: true, workerData });
     worker.unref();
-    worker.on('message', (answer: HashAnswer) => this.jobs.get(answer.job)?.take(answer));
+    worker.on('message', (answer: HashAnswer) => {
+      this.#isUp = true;
+      this.jobs.get(answer.job)?.take(answer);
+    });
     const lost = (error: unknown) => {
       if (this.#worker !== worker) return;
       this.#worker = null;
+      this.#isUp = false;
       for (const job of [...this.jobs.values()]) job.fail(error);
     };
     worker.on('error', (error) =>
@@ -229,9 +239,10 @@ class FollowingJob implements HashJob {
     const { position, slab } = offer;
     if (this.#over || slab.offset === null) return null;
     if (position === this.handed) {
-      const took = this.#give(offer);
+      const isBlock = offer.isBlock && this.#lane.isUp;
+      const took = this.#give({ ...offer, isBlock });
       this.#handOver();
-      return took;
+      return isBlock ? took : null;
     }
     const isNear = position > this.handed && position - this.handed <= NEAR_BYTES;
     if (isNear && this.#ahead.size < MOST_AHEAD)

@@ -106,6 +106,7 @@ export class Lanes {
         claim,
         lane,
         isAlone: this.#busy === 1,
+        pace: () => concurrency.rate,
         isPart: this.#mayBeMany,
         signal: this.#signal,
         onAnswer: (firstByteMs) => concurrency.answered(firstByteMs),

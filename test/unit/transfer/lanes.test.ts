@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { nodeFiles, type Files } from '../../../src/transfer/files.js';
 import { createConnectionSlots } from '../../../src/transfer/slots.js';
 import { failingFiles } from '../../support/failing-files.js';
 import { honest } from '../../support/lying-server.js';
@@ -149,6 +150,27 @@ it('a connection that lags behind all others is read on, however much of what fo
   });
   expect(sha256(await kit.content(result))).toBe(sha256(file));
   expect(kit.server.requests.length).toBeGreaterThan(4);
+});
+
+it('F077 on a link that is not fast no more than a megabyte waits to be written, once that is known', async () => {
+  const writes: { at: number; bytes: number }[] = [];
+  const files: Files = {
+    ...nodeFiles,
+    async writeAll(handle, data, at) {
+      if (data.length >= 4096) writes.push({ at, bytes: data.length });
+      await nodeFiles.writeAll(handle, data, at);
+    },
+  };
+  const file = Buffer.concat(Array.from({ length: 32 }, (_, i) => bytesOf(MIB, i + 1)));
+  // some 100 MiB a second, at most
+  const kit = await serve(
+    (request) => ({ ...honest(request, file), sliceBytes: MIB / 2, everyMs: 5 }),
+    { files },
+  );
+  await kit.fetch(kit.source(file), { limits: { blockBytes: 16 * MIB } });
+  const late = writes.filter(({ at }) => at >= file.length / 2);
+  expect(late.reduce((sum, { bytes }) => sum + bytes, 0)).toBeGreaterThan(file.length / 4);
+  expect(Math.max(...late.map(({ bytes }) => bytes))).toBeLessThanOrEqual(MIB);
 });
 
 it('more transfers at once than there is memory for all go on', async () => {
