@@ -68,6 +68,8 @@ export class PartWriter {
   #working = 0;
   /** A comparison is under way: what follows depends on it. */
   #isComparing = false;
+  /** Bytes are about to be forgotten: nothing is begun meanwhile. */
+  #forgetting = 0;
   #slabs = 0;
   #failure: { error: unknown } | null = null;
   #unwritten = 0;
@@ -153,21 +155,28 @@ export class PartWriter {
 
   /** Forgets bytes durably, before they may be overwritten. */
   async forget(span: Span): Promise<void> {
-    // A line that came later would bring them back.
-    while (this.#flushing || this.#recording.size > 0) {
-      await this.#flushing?.catch(() => undefined);
-      await this.#recorded();
-    }
-    this.ledger.forget(span.start, span.end);
-    this.#unrecorded.remove(span.start, span.end);
-    await this.journal.lose(span).catch((error: unknown) => {
+    this.#forgetting++;
+    try {
+      // A line that came later would bring them back.
+      while (this.#flushing || this.#recording.size > 0) {
+        await this.#flushing?.catch(() => undefined);
+        await this.#recorded();
+      }
+      this.ledger.forget(span.start, span.end);
+      this.#unrecorded.remove(span.start, span.end);
+      await this.journal.lose(span);
+    } catch (error) {
       // The journal on disk still believes in these bytes: nothing may be written over them.
       this.#failure ??= { error };
       throw error;
-    });
+    } finally {
+      this.#forgetting--;
+      this.#work();
+    }
   }
 
   #work(): void {
+    if (this.#forgetting > 0) return;
     for (let next; (next = this.#queue[0]) && this.#working < MOST_WRITES;) {
       const { piece, resolve, reject } = next;
       const isKnown = this.ledger.written.touches(piece.position, piece.position + piece.length);

@@ -55,6 +55,21 @@ it.each([
   expect(said).toEqual(lines);
 });
 
+it('nothing is written while bytes are about to be forgotten', async () => {
+  await placePage(writer, 0);
+  const forgotten = writer.forget({ start: 0, end: PAGE_BYTES });
+  let isPlaced = false;
+  const placed = placePage(writer, PAGE_BYTES).then(() => (isPlaced = true));
+  await aMoment();
+  expect(isPlaced).toBe(false);
+  answer('first');
+  await forgotten;
+  await placed;
+  answer('second');
+  await writer.settle();
+  expect(said).toEqual(['block first', 'lost', 'block second']);
+});
+
 it('keeps the slab until its digest is known', async () => {
   let isFree = false;
   writer.pool.whenFreed(() => (isFree = true));
