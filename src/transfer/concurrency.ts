@@ -117,7 +117,7 @@ export class Concurrency {
 
   /**
    * Bytes for the next request: enough that waiting for its first byte does not matter, and towards the end so little that
-   * all connections are done together. What is under way at a time stays near `blockBytes` where answers come at once.
+   * all connections are done together. What several have under way stays near `blockBytes` where answers come at once.
    */
   requestBytes(unclaimed: number): number {
     const lanes = Math.max(1, this.wanted);

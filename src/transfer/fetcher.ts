@@ -19,7 +19,7 @@ import { PAGE_BYTES, WIDE_BYTES } from './slabs.js';
 import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
 import type { Workspace } from './workspace.js';
 
-/** Once they are known to come more slowly, in bytes a second, fewer bytes wait for each other: an interruption costs them. */
+/** In bytes a second. Where bytes are known to come more slowly, fewer wait for each other: an interruption costs them. */
 const FAST_PACE = 256 * 1024 * 1024;
 const SOON_BYTES = 1024 * 1024;
 /** After an accident this many bytes must repeat themselves, four times as many after each difference. */

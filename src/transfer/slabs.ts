@@ -59,7 +59,8 @@ export class SlabPool {
    */
   take(onFree: () => void, wanted = SLAB_BYTES): Slab {
     const isWide = wanted >= WIDE_BYTES && this.#inUse < FEW;
-    return (isWide && this.#share(2, onFree)) || this.#share(1, onFree) || this.#make(onFree);
+    const shared = (isWide && this.#share(2, onFree)) || this.#share(1, onFree);
+    return shared || this.#lend(Buffer.allocUnsafeSlow(ORDINARY_BYTES), null, 1, onFree);
   }
 
   /** Should whoever reads from a connection wait? */
@@ -78,23 +79,20 @@ export class SlabPool {
     for (let at = 0; at < MOST; at += units) {
       if (!areFree(at)) continue;
       this.#isTaken.fill(true, at, at + units);
-      this.#inUse += units;
       const offset = at * SLAB_BYTES;
       const memory = Buffer.from(this.memory.buffer, offset, units * SLAB_BYTES);
-      return new Slab(memory, offset, () => {
+      return this.#lend(memory, offset, units, () => {
         this.#isTaken.fill(false, at, at + units);
-        this.#inUse -= units;
         onFree();
-        this.#tell();
       });
     }
     return null;
   }
 
-  #make(onFree: () => void): Slab {
-    this.#inUse++;
-    return new Slab(Buffer.allocUnsafeSlow(ORDINARY_BYTES), null, () => {
-      this.#inUse--;
+  #lend(memory: Buffer, offset: number | null, units: number, onFree: () => void): Slab {
+    this.#inUse += units;
+    return new Slab(memory, offset, () => {
+      this.#inUse -= units;
       onFree();
       this.#tell();
     });

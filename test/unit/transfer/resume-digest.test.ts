@@ -38,7 +38,7 @@ const follow = (algorithms: ChecksumAlgorithm[], more = {}) =>
 const write = (start: number, end: number) =>
   file.write(content, start, end - start, start).then(() => undefined);
 
-/** The piece at `start` in a slab whose first holder lets go at once, as the writer does when it is written. */
+/** The piece at `position` in a slab whose first holder lets go at once, as the writer does when it is written. */
 function offerFor(job: HashJob, position: number, isBlock: boolean, bytes = content) {
   const slab: Slab = pool.slabs.take(() => released++);
   const length = bytes.copy(slab.memory, 100, position, Math.min(position + PIECE, bytes.length));
@@ -47,7 +47,7 @@ function offerFor(job: HashJob, position: number, isBlock: boolean, bytes = cont
   return digest;
 }
 
-async function isUp(): Promise<void> {
+async function untilUp(): Promise<void> {
   await follow(['md5']).digests(0, never);
 }
 
@@ -94,7 +94,7 @@ it.each([[['md5']], [['sha256']], [['sha256', 'md5']]] as [ChecksumAlgorithm[]][
   'bytes that are next get their XXH64 from the thread (%s), others none',
   async (algorithms) => {
     expect(await offerFor(follow(algorithms), 0, true), 'while the thread starts').toBeNull();
-    await isUp();
+    await untilUp();
     const job = follow(algorithms);
     const others = [follow(['md5']), follow(['md5'])];
     const wanted = pieces.map((start) =>
@@ -116,7 +116,7 @@ it.each([[['md5']], [['sha256']], [['sha256', 'md5']]] as [ChecksumAlgorithm[]][
 );
 
 it('bytes that the thread will not come to are said to have no XXH64', async () => {
-  await isUp();
+  await untilUp();
   const job = follow(['md5']);
   const unread = offerFor(job, 0, true);
   await pool.close();
