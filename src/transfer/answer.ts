@@ -24,6 +24,8 @@ export interface Asked {
   have: number;
   /** What earlier answers said. */
   facts: SourceFacts | null;
+  /** Would a file that is too short be found out in the end? */
+  isProvable: boolean;
 }
 
 export type Reading =
@@ -81,11 +83,11 @@ function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading 
   };
 }
 
-/** 416: the local part may be all there is. */
+/** 416: the local part may be all there is. Of bytes that are here already it cannot say so. */
 function readUnsatisfied(headers: Headers, asked: Asked): Reading {
   const total = parseUnsatisfiedRange(headers['content-range']) ?? asked.facts?.total ?? null;
-  if (total === asked.have || (total === null && asked.from <= asked.have))
-    return { kind: 'whole', total };
+  const isPlausible = asked.isProvable ? asked.from <= asked.have : asked.from === asked.have;
+  if (total === asked.have || (total === null && isPlausible)) return { kind: 'whole', total };
   return { kind: 'changed', changed: `its size is ${total ?? 'unknown'} now` };
 }
 

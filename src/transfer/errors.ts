@@ -81,3 +81,8 @@ export async function stored<T>(operation: Promise<T>): Promise<T> {
 export function tooMuch(): Retry {
   return retry('SourceRefused', 'The server sends more bytes than it announced', { tries: 3 });
 }
+
+/** What was written has come back as something else: a power cut, or a disk that fails. */
+export function damaged(): Retry {
+  return retry('StoreUnavailable', 'The disk gave back other bytes than were written');
+}

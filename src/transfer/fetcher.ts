@@ -6,7 +6,7 @@
 import { ServiceError } from '../jobs/error-codes.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
 import type { Retry } from './errors.js';
-import { ObjectChanged, retry, tooMuch } from './errors.js';
+import { damaged, ObjectChanged, retry, tooMuch } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
 import { strongEtag, type Framing } from './http/headers.js';
@@ -125,7 +125,13 @@ export class Fetcher {
         await this.#refuse(opened, trustedHeaders, isRanged, lane);
       lane.denials = 0;
       this.#resolved = opened.url === source.url ? null : opened.url;
-      const asked = { from: claim.start + shift, isRanged, have: work.have, facts: work.facts };
+      const asked = {
+        from: claim.start + shift,
+        isRanged,
+        have: work.have,
+        facts: work.facts,
+        isProvable: this.options.hasDigests || source.expectedBytes !== null,
+      };
       if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
       const reading = readDataAnswer(status, headers, framing, asked);
       if (reading.kind !== 'whole' && reading.changed !== null && exchange.isReused)
@@ -220,7 +226,10 @@ export class Fetcher {
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
     work.ledger.extend(claim, end);
     await this.#stream(work, exchange, { ...request, start, end });
-    if (total === null && reading.end === null) work.hasEnded = true;
+    if (total !== null || reading.end !== null) return;
+    // The framing says that this is all; a connection that was closed says nothing.
+    if (exchange.framing.kind === 'chunked') await work.forgetBehind(start + exchange.received);
+    work.hasEnded = true;
   }
 
   async #stream(
@@ -255,7 +264,7 @@ export class Fetcher {
     await inlet.settle().finally(() => work.writer.connections--);
     if (isOverrun && !this.options.hasDigests) {
       // At once: whoever goes on after an end that comes too early must find nothing of it to believe.
-      await work.forget(start, Math.min(end, Number.MAX_SAFE_INTEGER));
+      work.ledger.doubt(await work.forget(start, Math.min(end, Number.MAX_SAFE_INTEGER)));
       throw tooMuch();
     }
     if (exchange.received > 0) this.#silences = 0;
@@ -327,12 +336,16 @@ export class Fetcher {
     startsAtZero: boolean,
     at: number,
   ): Promise<void> {
+    const { damagedFrom } = work.hash;
+    if (!startsAtZero && damagedFrom !== null && damagedFrom < claim.proof) {
+      work.ledger.doubt(await work.forget(damagedFrom, claim.proof));
+      throw damaged();
+    }
     if (++this.#differences > MAX_DIFFERENCES)
       throw new ServiceError('SourceChanged', 'The server sends other bytes each time');
-    if (startsAtZero) return await work.forget(at, Number.MAX_SAFE_INTEGER);
+    if (startsAtZero) return await work.forgetBehind(at);
     const from = Math.max(0, claim.proof - this.overlapBytes);
-    await work.forget(from, claim.proof);
-    work.ledger.doubt(from);
+    work.ledger.doubt(await work.forget(from, claim.proof));
     throw retry('SourceChanged', `The server does not repeat what is on disk at byte ${at}`);
   }
 }

@@ -36,7 +36,8 @@ export class Owner {
       ...self(),
     });
     try {
-      await owner.#write();
+      // A record that was promised stands there: no power cut may leave an empty one in its place.
+      await owner.#write(before !== null);
       return owner;
     } catch (error) {
       await owner.#close();
@@ -101,14 +102,16 @@ export class Owner {
     return true;
   }
 
-  async #write(): Promise<void> {
+  /** @param isFlushed the content outlives a power cut as soon as its name does */
+  async #write(isFlushed = this.#isFlushed): Promise<void> {
     const content = Buffer.from(JSON.stringify(this.record));
-    const file = await replaceFile(this.files, this.path, (fresh) =>
-      stored(this.files.writeAll(fresh, content, 0)),
-    );
+    const file = await replaceFile(this.files, this.path, async (fresh) => {
+      await stored(this.files.writeAll(fresh, content, 0));
+      if (isFlushed) await stored(fresh.datasync());
+    });
     await this.#close();
     this.#file = file;
-    this.#isFlushed = false;
+    this.#isFlushed = isFlushed;
     this.#facts = await stored(file.stat());
   }
 

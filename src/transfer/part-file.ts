@@ -14,6 +14,7 @@ import { PAGE_BYTES } from './slabs.js';
 
 export class PartFile {
   #direct: FileHandleLike | null;
+  /** Of the file at most, whatever was written and cut. */
   #length: number;
 
   constructor(
@@ -45,6 +46,7 @@ export class PartFile {
 
   /** @param memoryOffset where `bytes` start, counted from a page boundary in memory; null = unknown */
   async write(bytes: Buffer, position: number, memoryOffset: number | null): Promise<void> {
+    this.#length = Math.max(this.#length, position + bytes.length);
     const skew = memoryOffset === null ? NaN : (memoryOffset - position) % PAGE_BYTES;
     if (this.#direct === null || skew !== 0) return await this.#write(bytes, position);
     const head = Math.min(bytes.length, (PAGE_BYTES - (position % PAGE_BYTES)) % PAGE_BYTES);

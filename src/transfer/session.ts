@@ -11,6 +11,7 @@ import { algorithmsToCompute, usableChecksums } from './checksums.js';
 import { Concurrency } from './concurrency.js';
 import {
   cancelledError,
+  damaged,
   ObjectChanged,
   PartialLost,
   retry,
@@ -163,8 +164,7 @@ export class Session {
     const work = this.#work;
     const total = this.#fetcher.total(work);
     if (this.#proof.hasDigests || !total || work.have < total) return;
-    await work.forget(total - 1, total);
-    work.ledger.doubt(total - 1);
+    work.ledger.doubt(await work.forget(total - 1, total));
   }
 
   #tellProgress(bytes: number): void {
@@ -183,11 +183,17 @@ export class Session {
       const { size } = await stored(file.stat());
       const isRecorded = source !== null && new Spans(spansOf(blocks)).has(0, size);
       if (isRecorded || this.#proof.hasDigests) {
-        const hash = this.tools.pool.follow({ fd: file.fd, algorithms: this.#algorithms });
+        const written = [...blocks].sort((a, b) => a.offset - b.offset);
+        const hash = this.tools.pool.follow({
+          fd: file.fd,
+          algorithms: this.#algorithms,
+          written: isRecorded ? written : [],
+        });
         hash.advance(size);
         const digests = await hash.digests(size, this.options.signal).finally(() => hash.cancel());
         const { verdict, facts } = await this.#proof.judge(file, size, digests, source);
-        if (verdict.kind === 'verified') return { ...facts, path, checksum: verdict.checksum };
+        if (verdict.kind === 'verified' && hash.damagedFrom === null)
+          return { ...facts, path, checksum: verdict.checksum };
       }
       await stored(this.tools.files.remove(path));
       return null;
@@ -321,7 +327,7 @@ export class Session {
     const digests = await work.hash.digests(bytes, this.options.signal);
     if (work.hash.damagedFrom === null) return digests;
     await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
-    throw retry('StoreUnavailable', 'The disk gave back other bytes than were written');
+    throw damaged();
   }
 
   #note(note: TransferNote): void {

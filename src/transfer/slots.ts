@@ -31,6 +31,7 @@ export function createConnectionSlots(limit: number): ConnectionSlots {
   let inUse = 0;
   let lowered = 0;
   let loweredAtMs = 0;
+  let recovery: NodeJS.Timeout | undefined;
 
   const allowed = () => {
     const recovered = Math.floor((performance.now() - loweredAtMs) / RECOVER_MS);
@@ -47,9 +48,21 @@ export function createConnectionSlots(limit: number): ConnectionSlots {
         if (!isHeld) return;
         isHeld = false;
         inUse--;
-        if (inUse < allowed()) queue.shift()?.();
+        handOut();
       },
     };
+  };
+  const handOut = (): void => {
+    while (inUse < allowed()) {
+      const next = queue.shift();
+      if (!next) return;
+      next();
+    }
+  };
+  /** Whoever waits need not wait for a release, which may be long in coming. */
+  const recover = (): void => {
+    handOut();
+    if (allowed() < limit) recovery = setTimeout(recover, RECOVER_MS).unref();
   };
 
   return {
@@ -73,6 +86,7 @@ export function createConnectionSlots(limit: number): ConnectionSlots {
           reject(cancelledError(signal));
         };
         queue.push(granted);
+        handOut();
         signal.addEventListener('abort', onAbort, { once: true });
       });
     },
@@ -80,6 +94,8 @@ export function createConnectionSlots(limit: number): ConnectionSlots {
     refused() {
       lowered = Math.max(0, limit - Math.max(1, Math.min(inUse, allowed()) - 1));
       loweredAtMs = performance.now();
+      clearTimeout(recovery);
+      recovery = setTimeout(recover, RECOVER_MS + 1).unref();
     },
   };
 }

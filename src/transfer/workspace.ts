@@ -14,7 +14,7 @@ import type { Owner } from './owner.js';
 import { assertStillThere, leftoversAmong, openPart, type PartFile } from './part-file.js';
 import { PartWriter } from './part-writer.js';
 import type { SourceFacts } from './records.js';
-import { Spans } from './spans.js';
+import { Spans, type Span } from './spans.js';
 
 export interface WorkspaceOptions {
   files: Files;
@@ -32,6 +32,8 @@ export class Workspace {
   hasEnded = false;
   /** The partial file has become something else. */
   #isRenamed = false;
+  /** Where blocks of earlier processes lie: they count as wholes, by the digest that the journal holds of each. */
+  readonly #inherited: readonly Span[];
 
   private constructor(
     readonly options: WorkspaceOptions,
@@ -40,7 +42,8 @@ export class Workspace {
     readonly journal: Journal,
     readonly leftovers: readonly string[],
   ) {
-    this.ledger = new Ledger(spansOf(journal.state.blocks));
+    this.#inherited = spansOf(journal.state.blocks);
+    this.ledger = new Ledger(this.#inherited);
     this.ledger.doubtAll();
     this.#hash = this.#follow();
     this.writer = new PartWriter(part, journal, this.ledger, options.pool.slabs, {
@@ -104,16 +107,33 @@ export class Workspace {
     if (JSON.stringify(facts) !== JSON.stringify(this.facts)) await this.journal.setSource(facts);
   }
 
-  /** Forgets bytes [start, end), durably; what was hashed of them is hashed anew. */
-  async forget(start: number, end: number): Promise<void> {
+  /**
+   * Forgets bytes [start, end), durably; what was hashed of them is hashed anew. Of a block that an earlier process wrote the
+   * rest goes too: the journal's digest is of the whole, and nothing else would tell whether the disk still has it.
+   * @returns where what is forgotten begins
+   */
+  async forget(start: number, end: number): Promise<number> {
+    const cut = this.#inherited.filter((block) => block.start < end && block.end > start);
+    const from = Math.min(start, ...cut.map((block) => block.start));
+    await this.#forget(from, Math.max(end, ...cut.map((block) => block.end)));
+    return from;
+  }
+
+  /** Forgets what lies behind bytes that the server has just repeated, and these alone. */
+  async forgetBehind(position: number): Promise<void> {
+    if (this.ledger.written.touches(position, Number.MAX_SAFE_INTEGER))
+      await this.#forget(position, Number.MAX_SAFE_INTEGER);
+  }
+
+  async forgetAll(): Promise<void> {
+    await this.#forget(0, Number.MAX_SAFE_INTEGER);
+  }
+
+  async #forget(start: number, end: number): Promise<void> {
     await this.writer.forget({ start, end });
     this.#hash.forget(start, end);
     if (this.#hash.handed > start) await this.followAnew();
     this.hasEnded = false;
-  }
-
-  async forgetAll(): Promise<void> {
-    await this.forget(0, Number.MAX_SAFE_INTEGER);
   }
 
   /** Begins the digests again, from where they were saved last. */

@@ -55,8 +55,10 @@ export class FileBody extends Readable {
     super({ highWaterMark: SLAB_BYTES });
   }
 
+  /** From the first byte each time: after a redirect the SDK sends the same body to another server. */
   override pipe<T extends NodeJS.WritableStream>(target: T): T {
     this.#target = target as unknown as Writable;
+    this.#at = 0;
     void this.#send(this.#target).catch((error: Error) => this.destroy(error));
     return target;
   }
@@ -83,10 +85,11 @@ export class FileBody extends Readable {
   async #send(target: Writable): Promise<void> {
     const own = [this.slabs.take(), this.slabs.take()] as const;
     let passedOn: Promise<boolean> = Promise.resolve(true);
-    for (let turn = 0; this.#at < this.bytes && !this.destroyed; turn++) {
+    const isOver = (): boolean => this.destroyed || this.#target !== target;
+    for (let turn = 0; this.#at < this.bytes && !isOver(); turn++) {
       const left = this.bytes - this.#at;
       const piece = await readSlab(this.file, own[turn % 2]!, this.start + this.#at, left);
-      if (!(await passedOn) || this.destroyed) return;
+      if (!(await passedOn) || isOver()) return;
       passedOn = passOn(target, piece);
       if (piece.length === left) target.end();
       this.#at += piece.length;

@@ -79,7 +79,7 @@ export class Exchange implements ConnectionUser {
     this.#connection.use(this);
     signal.addEventListener('abort', this.#onAbort, { once: true });
     if (signal.aborted) this.#onAbort();
-    else void this.#connection.ready.then(() => this.#send());
+    else void this.#connection.ready.then(() => this.#guarded(() => this.#send()));
   }
 
   /** Had an earlier answer come over the connection? */
@@ -153,8 +153,8 @@ export class Exchange implements ConnectionUser {
     });
   }
 
-  #send(): void {
-    if (this.#phase !== 'connect') return;
+  #send(): boolean {
+    if (this.#phase !== 'connect') return false;
     const { url, headers, limits } = this.#options;
     const { proxy } = this.#connection.options;
     const isForwarded = proxy !== null && url.protocol === 'http:';
@@ -168,6 +168,7 @@ export class Exchange implements ConnectionUser {
       `GET ${isForwarded ? url.origin : ''}${path} HTTP/1.1\r\n${lines.join('')}\r\n`,
     );
     this.#connection.resume();
+    return true;
   }
 
   space(): Buffer {
@@ -380,10 +381,10 @@ export class Exchange implements ConnectionUser {
   }
 }
 
-/** Header values cannot end a line. */
+/** What goes out is one byte for each character: others could end a line, or the request. */
 function clean(value: string): string {
-  if (/[\r\n\0]/.test(value))
-    throw new ServiceError('Internal', 'A request header has a line break');
+  if (/[^\t\x20-\x7e\x80-\xff]/.test(value))
+    throw new ServiceError('Internal', 'A request header has a character that none can have');
   return value;
 }
 

@@ -38,6 +38,11 @@ function toProxy(address: string): URL | null {
   if (!URL.canParse(text)) throw new TypeError('The address of a proxy is not a URL');
   const url = new URL(text);
   if (url.protocol !== 'http:') throw new TypeError(`A ${url.protocol}// proxy is not supported`);
+  try {
+    proxyFields(url);
+  } catch {
+    throw new TypeError('The user or password of a proxy has a % that encodes nothing');
+  }
   return url;
 }
 
@@ -63,6 +68,8 @@ export function proxyFields(proxy: URL): Record<string, string> {
 export function openTunnel(socket: net.Socket, url: URL, proxy: URL): Promise<net.Socket> {
   const host = `${url.hostname}:${url.port || 443}`;
   return new Promise((resolve, reject) => {
+    const fields = Object.entries({ host, ...proxyFields(proxy) });
+    const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
     let head = Buffer.alloc(0);
     const fail = (error: Error) => {
       socket.destroy();
@@ -72,11 +79,7 @@ export function openTunnel(socket: net.Socket, url: URL, proxy: URL): Promise<ne
     socket.setTimeout(TUNNEL_MS, () => refuse(`did not answer for ${TUNNEL_MS} ms`));
     socket.once('error', fail);
     socket.once('end', () => refuse('closed the connection'));
-    socket.once('connect', () => {
-      const fields = Object.entries({ host, ...proxyFields(proxy) });
-      const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-      socket.write(`CONNECT ${host} HTTP/1.1\r\n${lines}\r\n`);
-    });
+    socket.once('connect', () => socket.write(`CONNECT ${host} HTTP/1.1\r\n${lines}\r\n`));
     socket.on('data', function take(chunk) {
       head = Buffer.concat([head, chunk]);
       const end = head.indexOf('\r\n\r\n');

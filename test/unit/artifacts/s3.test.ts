@@ -140,6 +140,20 @@ describe('the body of a request', () => {
     expect(Buffer.concat(got).equals(bytes.subarray(5, 15))).toBe(true);
   });
 
+  it('is sent from its first byte again where the request is made again', async () => {
+    const file = await fileOf(bytes);
+    const body = new FileBody(file, 100, bytes.length - 100, createSlabs());
+    const [abandoned, again, afterAll] = [slowTarget(), slowTarget(), slowTarget()];
+    body.pipe(abandoned.target);
+    await sleep(5);
+    for (const { target, got } of [again, afterAll]) {
+      body.pipe(target);
+      await new Promise((resolve) => target.on('finish', resolve));
+      expect(Buffer.concat(got).equals(bytes.subarray(100))).toBe(true);
+    }
+    expect(abandoned.target.writableEnded).toBe(false);
+  });
+
   it('can be read in any other way', async () => {
     const file = await fileOf(bytes);
     const read = await buffer(new FileBody(file, 100, 1_000_000, createSlabs()));

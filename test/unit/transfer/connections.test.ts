@@ -304,7 +304,12 @@ describe('the environment', () => {
   });
 
   it('refuses a proxy that is none, and keeps its password out of the message', () => {
-    for (const all_proxy of ['https://u:secret@p', 'socks5://u:secret@p', 'http://u:secret@:x']) {
+    for (const all_proxy of [
+      'https://u:secret@p',
+      'socks5://u:secret@p',
+      'http://u:secret@:x',
+      'http://u:secret%@p',
+    ]) {
       const make = () => proxyFromEnvironment({ all_proxy });
       expect(make).toThrow(TypeError);
       expect(errorOf(make)).not.toContain('secret');
@@ -537,3 +542,25 @@ describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
     }
   });
 });
+
+it.each(['Bearer abc\n', 'v\r\nx-injected: yes', 'v\u010d\u010ax-injected: yes'])(
+  'a header value that is none ends the transfer, not the process, and is not sent: %j',
+  async (value) => {
+    const kit = await serveKit((request) => honest(request, file));
+    const source = kit.source(file, { headers: async () => ({ authorization: value }) });
+    await expect(kit.fetch(source)).rejects.toMatchObject({ code: 'Internal' });
+    expect(kit.server.requests).toHaveLength(0);
+  },
+);
+
+it.each(['http', 'https'])(
+  'so does a proxy whose password cannot be read, for %s',
+  async (scheme) => {
+    const kit = await serveKit((request) => honest(request, file), {
+      proxyFor: () => new URL(`http://user:50%off@${kit.server.host}`),
+    });
+    const url = kit.server.url().replace(/^http/, scheme);
+    await expect(kit.fetch(kit.source(file, { url }))).rejects.toBeInstanceOf(Error);
+    expect(kit.server.requests).toHaveLength(0);
+  },
+);

@@ -172,3 +172,11 @@ it('lengthening never cuts, cutting does', async () => {
   await part.cut(5_000);
   expect((await readFile(part.path)).length).toBe(5_000);
 });
+
+it('cutting takes off what was written beyond the length it had when it was opened', async () => {
+  const part = await openIn(root, nodeFiles);
+  await part.lengthen(5_000);
+  await write(part, 0, 20_000);
+  await part.cut(5_000);
+  expect((await readFile(part.path)).length).toBe(5_000);
+});

@@ -1,12 +1,17 @@
 /** The connections of an account, shared by its transfers. */
 import { afterEach, expect, it, vi } from 'vitest';
-import { createConnectionSlots, type Slot } from '../../../src/transfer/slots.js';
+import {
+  createConnectionSlots,
+  type ConnectionSlots,
+  type Slot,
+} from '../../../src/transfer/slots.js';
 
 const never = new AbortController().signal;
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.useRealTimers();
 });
 
 it('first connections are given in turn, and never more than the limit', async () => {
@@ -91,4 +96,36 @@ it('a refusal lowers what is given out, one comes back each half minute, and one
   expect(slots.takeExtra()).not.toBeNull();
   expect(slots.takeExtra()).not.toBeNull();
   expect(slots.takeExtra()).toBeNull();
+});
+
+/** Three are refused of four, and others wait: one is in use. */
+async function loweredToOne(slots: ConnectionSlots): Promise<Slot[]> {
+  const got = await Promise.all([0, 1, 2, 3].map(() => slots.take(never)));
+  for (let i = 0; i < 3; i++) slots.refused();
+  for (let i = 0; i < 10; i++) void slots.take(never).then((slot) => got.push(slot));
+  for (const slot of got.splice(0)) slot.release();
+  await tick();
+  expect(slots.inUse).toBe(1);
+  return got;
+}
+
+it('what was lowered comes back to those who wait, with the next release', async () => {
+  let nowMs = 1_000_000;
+  vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+  const slots = createConnectionSlots(4);
+  const [only] = await loweredToOne(slots);
+  nowMs += 90_000;
+  only?.release();
+  expect(slots.inUse).toBe(4);
+});
+
+it('what was lowered comes back to those who wait, though nobody releases any', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+  const slots = createConnectionSlots(4);
+  await loweredToOne(slots);
+  for (const expected of [2, 3, 4, 4]) {
+    vi.advanceTimersByTime(30_100);
+    expect(slots.inUse).toBe(expected);
+  }
+  expect(vi.getTimerCount()).toBe(0);
 });
