@@ -34,6 +34,8 @@ export type Reading =
       start: number;
       /** Where this body ends; null = unknown. */
       end: number | null;
+      /** Does this very answer say how long the file is? */
+      saysTotal: boolean;
       facts: SourceFacts;
       /** Why what is on disk belongs to another object; null = it does not. */
       changed: string | null;
@@ -60,7 +62,8 @@ function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
   if (headers['content-range'] !== undefined)
     throw retry('SourceRefused', 'The answer says that it is whole, and carries a Content-Range');
   const facts = factsOf(headers, total);
-  return { kind: 'body', start: 0, end: total, facts, changed: changeOf(asked.facts, facts) };
+  const changed = changeOf(asked.facts, facts);
+  return { kind: 'body', start: 0, end: total, saysTotal: total !== null, facts, changed };
 }
 
 function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading {
@@ -78,16 +81,28 @@ function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading 
     kind: 'body',
     start: range.start,
     end: range.end,
-    facts: { ...facts, disposition: facts.disposition ?? asked.facts?.disposition ?? null },
+    saysTotal: range.total !== null,
+    // What an answer leaves out still holds: the next may contradict it.
+    facts: {
+      total: facts.total,
+      etag: facts.etag ?? asked.facts?.etag ?? null,
+      lastModified: facts.lastModified ?? asked.facts?.lastModified ?? null,
+      disposition: facts.disposition ?? asked.facts?.disposition ?? null,
+    },
     changed: null,
   };
 }
 
 /** 416: the local part may be all there is. Of bytes that are here already it cannot say so. */
 function readUnsatisfied(headers: Headers, asked: Asked): Reading {
-  const total = parseUnsatisfiedRange(headers['content-range']) ?? asked.facts?.total ?? null;
-  const isPlausible = asked.isProvable ? asked.from <= asked.have : asked.from === asked.have;
-  if (total === asked.have || (total === null && isPlausible)) return { kind: 'whole', total };
+  const known = asked.facts?.total ?? null;
+  const total = parseUnsatisfiedRange(headers['content-range']) ?? known;
+  const isPlausible = asked.from === asked.have && (known === null || known === total);
+  if (
+    (total === asked.have || (total === null && asked.from <= asked.have)) &&
+    (isPlausible || asked.isProvable)
+  )
+    return { kind: 'whole', total };
   return { kind: 'changed', changed: `its size is ${total ?? 'unknown'} now` };
 }
 

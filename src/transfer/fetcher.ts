@@ -11,7 +11,7 @@ import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
 import { strongEtag, type Framing } from './http/headers.js';
 import { open, type Opened } from './http/open.js';
-import { Inlet } from './inlet.js';
+import { Inlet, SNIFF_BYTES } from './inlet.js';
 import type { Claim } from './ledger.js';
 import { MAX_ERROR_BODY_BYTES } from './limits.js';
 import { isPageLike, mediaTypeOf } from './media-type.js';
@@ -24,7 +24,7 @@ const FAST_PACE = 256 * 1024 * 1024;
 const SOON_BYTES = 1024 * 1024;
 /** After an accident this many bytes must repeat themselves, four times as many after each difference. */
 const OVERLAP_BYTES = 64 * 1024;
-/** Times that served bytes may differ from those on disk before the source counts as unstable. */
+/** Times that served bytes may differ from those on disk before they count as another object's. */
 const MAX_DIFFERENCES = 4;
 const MOST_PATIENCE = 8;
 
@@ -68,6 +68,8 @@ export class Fetcher {
   wasOverrun = false;
   /** A range was answered with everything, or not at all: one connection then. */
   servesRanges = true;
+  /** Nothing but the head of an answer that did not come whole says how long the file is, and no proof will. */
+  isEndInDoubt: boolean;
   #saysHtml = false;
   #differences = 0;
   #silences = 0;
@@ -76,7 +78,15 @@ export class Fetcher {
   /** Where the redirects led last. */
   #resolved: string | null = null;
 
-  constructor(readonly options: FetcherOptions) {}
+  constructor(readonly options: FetcherOptions) {
+    this.isEndInDoubt = !this.#isProvable;
+  }
+
+  /** Would a file that is too short be found out in the end? */
+  get #isProvable(): boolean {
+    const { hasDigests, source } = this.options;
+    return hasDigests || source.expectedBytes !== null || source.slice !== undefined;
+  }
 
   /** Size of the file as far as anybody has said it. */
   total(work: Workspace): number | null {
@@ -86,6 +96,24 @@ export class Fetcher {
   isWhole(work: Workspace): boolean {
     const total = this.total(work);
     return work.hasEnded || (total !== null && work.have >= total);
+  }
+
+  /** Would nothing tell if the object were replaced by another of its size? Then no bytes but those in order are of use. */
+  isUnpinned({ facts }: Workspace): boolean {
+    return (
+      !this.options.hasDigests &&
+      facts !== null &&
+      facts.etag === null &&
+      facts.lastModified === null
+    );
+  }
+
+  /** The object is another one: what was learnt of the server and of differences is void. */
+  startAnew(): void {
+    this.wasOverrun = false;
+    this.servesRanges = true;
+    this.isEndInDoubt = !this.#isProvable;
+    this.#differences = 0;
   }
 
   get overlapBytes(): number {
@@ -130,7 +158,7 @@ export class Fetcher {
         isRanged,
         have: work.have,
         facts: work.facts,
-        isProvable: this.options.hasDigests || source.expectedBytes !== null,
+        isProvable: this.#isProvable,
       };
       if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
       const reading = readDataAnswer(status, headers, framing, asked);
@@ -207,7 +235,13 @@ export class Fetcher {
       work.hasEnded = true;
       return;
     }
-    if (reading.changed !== null) throw new ObjectChanged(reading.changed);
+    this.#saysHtml = /html/i.test(exchange.headers['content-type'] ?? '');
+    if (reading.changed !== null) {
+      // A page about the product is no other object.
+      if (reading.kind === 'body' && reading.start === 0)
+        this.#inspect(Buffer.from(await exchange.text(SNIFF_BYTES)), reading.facts.total);
+      throw new ObjectChanged(reading.changed);
+    }
     if (reading.kind === 'changed') throw new ObjectChanged(reading.changed);
     const shift = slice?.start ?? 0;
     const start = reading.start - shift;
@@ -222,10 +256,11 @@ export class Fetcher {
     work.writer.mostUnsafe = this.options.limits.blockBytes / 2;
     work.writer.isExpendable = this.#isExpendable(work, total);
     this.#noteResumed(work);
-    this.#saysHtml = /html/i.test(exchange.headers['content-type'] ?? '');
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
     work.ledger.extend(claim, end);
     await this.#stream(work, exchange, { ...request, start, end });
+    if (this.isUnpinned(work)) work.ledger.doubt(claim.end);
+    if (reading.saysTotal) this.isEndInDoubt = false;
     if (total !== null || reading.end !== null) return;
     // The framing says that this is all; a connection that was closed says nothing.
     if (exchange.framing.kind === 'chunked') await work.forgetBehind(start + exchange.received);
@@ -342,7 +377,7 @@ export class Fetcher {
       throw damaged();
     }
     if (++this.#differences > MAX_DIFFERENCES)
-      throw new ServiceError('SourceChanged', 'The server sends other bytes each time');
+      throw new ObjectChanged('the server sends other bytes than it did');
     if (startsAtZero) return await work.forgetBehind(at);
     const from = Math.max(0, claim.proof - this.overlapBytes);
     work.ledger.doubt(await work.forget(from, claim.proof));

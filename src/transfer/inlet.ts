@@ -12,7 +12,7 @@ import type { Bandwidth } from './transfer.js';
 /** What came is written at least this often, however little. */
 const WRITE_MS = 400;
 /** The first bytes are held back until there are enough to tell what they are. */
-const SNIFF_BYTES = 512;
+export const SNIFF_BYTES = 512;
 /** Under a limit a read brings no more: it is booked once it is there, and nobody waits behind the last one. */
 export const LIMITED_READ_BYTES = 128 * 1024;
 

@@ -192,6 +192,7 @@ export class Lanes {
     while (
       this.#busy > 0 &&
       fetcher.servesRanges &&
+      !fetcher.isUnpinned(work) &&
       this.#running.size < concurrency.wanted &&
       !work.writer.pool.isTight &&
       work.ledger.unclaimed(total) > 0

@@ -23,6 +23,8 @@ type Facts = Omit<TransferResult, 'path' | 'checksum'>;
 export class Proof {
   #mismatches = 0;
   #askedForMore = false;
+  /** Length of the copy that was found too short last. */
+  #incompleteAt: number | null = null;
 
   constructor(
     readonly source: TransferSource,
@@ -91,6 +93,9 @@ export class Proof {
     const mayBeShort =
       verdict.kind === 'incomplete' || (verdict.kind === 'mismatch' && this.#wasShort(bytes));
     if (mayBeShort) {
+      if (verdict.kind === 'incomplete' && this.hasDigests && this.#incompleteAt === bytes)
+        return await this.#giveUpOn(work, verdict.error);
+      this.#incompleteAt = bytes;
       await this.#askForMore(work);
       throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
     }
@@ -113,6 +118,14 @@ export class Proof {
     work.hasEnded = false;
     work.ledger.doubtAll();
     await work.followAnew();
+  }
+
+  /** More was asked for, and it is said again that this is all: then something else is wrong with it. */
+  async #giveUpOn(work: Workspace, error: ServiceError): Promise<never> {
+    this.#incompleteAt = null;
+    await work.forgetAll();
+    if (++this.#mismatches > MAX_REFETCHES) throw error;
+    throw new Retry(error);
   }
 
   /** Two equal copies contradict the announced digest: then it is not for us to say which is wrong. */

@@ -214,7 +214,10 @@ export class Session {
     for (;;) {
       try {
         if (!this.#fetcher.isWhole(this.#work)) await this.#fetch();
-        if (this.#fetcher.isWhole(this.#work)) return await this.#verify();
+        if (!this.#fetcher.isWhole(this.#work)) continue;
+        if (!this.#fetcher.isEndInDoubt) return await this.#verify();
+        this.#fetcher.isEndInDoubt = false;
+        await this.#doubtTheWhole();
       } catch (error) {
         if (this.#isOver) throw error;
         if (error instanceof ObjectChanged) await this.#drop(error.message);
@@ -289,8 +292,7 @@ export class Session {
     await work.forgetAll();
     this.#highWater = 0;
     await work.learn({ total: null, etag: null, lastModified: null, disposition: null });
-    this.#fetcher.wasOverrun = false;
-    this.#fetcher.servesRanges = true;
+    this.#fetcher.startAnew();
     this.#note({
       type: 'retried',
       reason: `The product changed: ${why}; the ${dropped} bytes of the old one are dropped`,
