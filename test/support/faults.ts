@@ -674,6 +674,8 @@ function playFault(fault: Fault, ...rest: [SeenRequest, World, Play['good']]): A
     answer.sliceBytes ??= Math.max(fault.sliceBytes, Math.ceil(answer.body.length / MAX_SLICES));
   if (fault.cutAt === undefined) return answer;
   const then = fault.amount % 2 ? 'reset' : 'end';
+  // What is said later would be taken for the rest of the body, and nobody could tell.
+  delete answer.late;
   return { ...answer, body: answer.body.subarray(0, fault.cutAt * answer.body.length), then };
 }
 
