@@ -86,8 +86,8 @@ export function createConnectionSlots(limit: number): ConnectionSlots {
           reject(cancelledError(signal));
         };
         queue.push(granted);
-        handOut();
         signal.addEventListener('abort', onAbort, { once: true });
+        handOut();
       });
     },
     takeExtra: () => (inUse < allowed() && queue.length === 0 ? give() : null),

@@ -119,6 +119,26 @@ it('what was lowered comes back to those who wait, with the next release', async
   expect(slots.inUse).toBe(4);
 });
 
+it('whoever is let in as soon as it asks, and gives up later, takes nobody out of the queue', async () => {
+  let nowMs = 1_000_000;
+  vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+  const slots = createConnectionSlots(3);
+  const held = await Promise.all([0, 1, 2].map(() => slots.take(never)));
+  slots.refused();
+  slots.refused();
+  held.forEach((slot, i) => i > 0 && slot.release());
+  const waited = slots.take(never);
+  nowMs += 60_000;
+  const abort = new AbortController();
+  const letIn = slots.take(abort.signal);
+  expect(slots.inUse).toBe(3);
+  const next = slots.take(never);
+  abort.abort();
+  (await waited).release();
+  await next;
+  (await letIn).release();
+});
+
 it('what was lowered comes back to those who wait, though nobody releases any', async () => {
   vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
   const slots = createConnectionSlots(4);
