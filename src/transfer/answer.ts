@@ -97,12 +97,9 @@ function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading 
 function readUnsatisfied(headers: Headers, asked: Asked): Reading {
   const known = asked.facts?.total ?? null;
   const total = parseUnsatisfiedRange(headers['content-range']) ?? known;
-  const isPlausible = asked.from === asked.have && (known === null || known === total);
-  if (
-    (total === asked.have || (total === null && asked.from <= asked.have)) &&
-    (isPlausible || asked.isProvable)
-  )
-    return { kind: 'whole', total };
+  const isAll = total === asked.have || (total === null && asked.from <= asked.have);
+  const isConsistent = asked.from === asked.have && (known === null || known === total);
+  if (isAll && (isConsistent || asked.isProvable)) return { kind: 'whole', total };
   return { kind: 'changed', changed: `its size is ${total ?? 'unknown'} now` };
 }
 

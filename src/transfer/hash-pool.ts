@@ -33,7 +33,7 @@ const FILES_TOGETHER = 8;
 export interface Following {
   fd: number;
   algorithms: ChecksumAlgorithm[];
-  /** What an earlier process wrote, by offset. */
+  /** What an earlier process wrote. */
   written?: readonly Block[];
   /** Go on from here, where it holds the state of every algorithm. */
   checkpoint?: Checkpoint | null;
@@ -230,7 +230,9 @@ class FollowingJob implements HashJob {
       state !== null && checkpoint!.upTo === bytesOfMd5(Buffer.from(state, 'base64'));
     this.#lane = lane;
     this.handed = isUsable ? checkpoint!.upTo : 0;
-    this.#written = (written ?? []).filter(({ offset }) => offset >= this.handed);
+    this.#written = (written ?? [])
+      .filter(({ offset }) => offset >= this.handed)
+      .sort((a, b) => a.offset - b.offset);
     this.#id = lane.add(this);
     lane.send({ type: 'start', job: this.#id, fd, algorithms, state: isUsable ? state : null });
   }

@@ -124,6 +124,10 @@ export class Proof {
   async #giveUpOn(work: Workspace, error: ServiceError): Promise<never> {
     this.#incompleteAt = null;
     await work.forgetAll();
+    return this.#fetchAgain(error);
+  }
+
+  #fetchAgain(error: ServiceError): never {
     if (++this.#mismatches > MAX_REFETCHES) throw error;
     throw new Retry(error);
   }
@@ -146,8 +150,7 @@ export class Proof {
     }
     await work.journal.addMismatch(found);
     await this.#forgetRanges(work, damaged);
-    if (++this.#mismatches > MAX_REFETCHES) throw error;
-    throw new Retry(error);
+    return this.#fetchAgain(error);
   }
 
   /** What is known to be damaged is fetched again; where nothing is known, everything is. */

@@ -183,11 +183,10 @@ export class Session {
       const { size } = await stored(file.stat());
       const isRecorded = source !== null && new Spans(spansOf(blocks)).has(0, size);
       if (isRecorded || this.#proof.hasDigests) {
-        const written = [...blocks].sort((a, b) => a.offset - b.offset);
         const hash = this.tools.pool.follow({
           fd: file.fd,
           algorithms: this.#algorithms,
-          written: isRecorded ? written : [],
+          written: isRecorded ? blocks : [],
         });
         hash.advance(size);
         const digests = await hash.digests(size, this.options.signal).finally(() => hash.cancel());

@@ -171,7 +171,7 @@ export class Workspace {
     const hash = this.options.pool.follow({
       fd: this.part.file.fd,
       algorithms: this.options.algorithms,
-      written: [...blocks].sort((a, b) => a.offset - b.offset),
+      written: blocks,
       checkpoint,
     });
     hash.advance(this.have);

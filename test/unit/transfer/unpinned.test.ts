@@ -2,7 +2,6 @@
  * Another object in the place of the first, where little tells: no digest, and validators that are missing, come and go, or
  * are said by an answer that is none. A file is one object's or none.
  */
-import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { honest, type Answer, type SeenRequest } from '../../support/lying-server.js';
 import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
@@ -121,5 +120,5 @@ it('F010 a length that only the head of a cut answer has told is asked for again
   const result = await kit.fetch(source(kit, { expectedBytes: null }), {
     limits: { ...limits, blockBytes: 16 * MIB },
   });
-  expect((await readFile(result.path)).equals(file)).toBe(true);
+  expect((await kit.content(result)).equals(file)).toBe(true);
 });
