@@ -2,6 +2,7 @@
  * The transfer engine: moves one asset's bytes from a source into a directory and proves them. A pure library; what it
  * keeps between transfers are threads, memory and idle connections.
  */
+import { ServiceError } from '../jobs/error-codes.js';
 import { nodeFiles, type Files } from './files.js';
 import { createHashPool } from './hash-pool.js';
 import { HttpClient } from './http/client.js';
@@ -25,7 +26,7 @@ export interface TransferEngine {
   /**
    * Fetches and verifies one asset. Resumes what the directory holds; a repeat after success verifies and returns the same
    * file. The cheapest digest that the source announces is computed and compared, others when asked for. Memory is
-   * bounded by 4 MiB a transfer and 2 MiB a connection, 48 MiB in all and a quarter MiB for each connection beyond 24.
+   * bounded: see the README.
    *
    * Errors: SourceDenied, SourceGone, SourceRefused, SourceThrottled (`retryAfterMs`), SourceUnavailable, SourceChanged,
    * ChecksumMismatch, ChecksumDisputed (`details.kept_as`), StorageFull, StoreUnavailable, Interrupted (another transfer
@@ -46,9 +47,19 @@ export function createTransferEngine(options: TransferEngineOptions = {}): Trans
     files: options.files ?? nodeFiles,
     backoff: options.backoff ?? DEFAULT_BACKOFF,
   };
+  const running = new Map<AbortController, Promise<unknown>>();
   return {
-    transfer: (source, transferOptions) => new Session(source, transferOptions, tools).run(),
+    async transfer(source, transferOptions) {
+      const closing = new AbortController();
+      const signal = AbortSignal.any([transferOptions.signal, closing.signal]);
+      const result = new Session(source, { ...transferOptions, signal }, tools).run();
+      running.set(closing, result);
+      return await result.finally(() => running.delete(closing));
+    },
     async close() {
+      const reason = new ServiceError('Interrupted', 'The transfer engine was closed');
+      for (const closing of running.keys()) closing.abort(reason);
+      await Promise.allSettled(running.values());
       client.close();
       await pool.close();
     },

@@ -16,7 +16,9 @@ export function sanitiseFileName(name: string, fallback = 'file'): string {
         '',
       )
       .replace(/[/\\:*?"<>|;]/g, '_')
-      .replace(/^[\s._]+(?=[^\s._])|[\s.;_]+$/g, '')
+      .replace(/^[\s._]+(?=[^\s._])/, '')
+      // Without the look behind, a run in the middle is read once for each of its characters.
+      .replace(/(?<![\s.;_])[\s.;_]+$/, '')
       .trim(),
   );
   if (clean === '' || /^[._]+$/.test(clean))

@@ -6,7 +6,7 @@
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { Worker } from 'node:worker_threads';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { blockDigest, BLOCK_DIGEST_BYTES, type BlockDigest } from './block-digest.js';
@@ -85,11 +85,15 @@ export interface HashPool {
 const isMd5Alone = (algorithms: readonly ChecksumAlgorithm[]): boolean =>
   algorithms.length > 0 && algorithms.every((algorithm) => algorithm === 'md5');
 
-export function createHashPool(threads: number): HashPool {
+type StartThread = (source: string, options: WorkerOptions) => Worker;
+const startWorker: StartThread = (source, options) => new Worker(source, options);
+
+/** @param startThread runs this source text */
+export function createHashPool(threads: number, startThread = startWorker): HashPool {
   const slabs = new SlabPool(threads * THREAD_BYTES + BLOCK_DIGEST_BYTES);
   const lanes = Array.from(
     { length: threads },
-    (_, i) => new Lane(slabs.memory, slabs.besides + i * THREAD_BYTES),
+    (_, i) => new Lane(slabs.memory, slabs.besides + i * THREAD_BYTES, startThread),
   );
   return {
     slabs,
@@ -139,6 +143,7 @@ class Lane {
     readonly memory: WebAssembly.Memory,
     /** Of the thread's own part of it. */
     readonly offset: number,
+    readonly startThread: StartThread,
   ) {}
 
   add(job: FollowingJob): number {
@@ -147,9 +152,14 @@ class Lane {
     return id;
   }
 
+  /** Where it cannot, all jobs fail. */
   send(request: HashRequest): void {
-    this.#worker ??= this.#start();
-    this.#worker.postMessage(request);
+    try {
+      this.#worker ??= this.#start();
+      this.#worker.postMessage(request);
+    } catch (error) {
+      this.#lose(failed(error));
+    }
   }
 
   /** Has the thread answered yet? Starting takes as long as tens of megabytes take to come. */
@@ -178,24 +188,30 @@ class Lane {
       memory: this.memory,
       scratch: { md5: this.offset, ofMemory, ofFile, file, fileBytes: FILE_BYTES },
     };
-    const worker = new Worker(source, { eval: true, workerData });
+    const worker = this.startThread(source, { eval: true, workerData });
     worker.unref();
     worker.on('message', (answer: HashAnswer) => {
       this.#isUp = true;
       this.jobs.get(answer.job)?.take(answer);
     });
-    const lost = (error: unknown) => {
-      if (this.#worker !== worker) return;
-      this.#worker = null;
-      this.#isUp = false;
-      for (const job of [...this.jobs.values()]) job.fail(error);
+    const lost = (error: ServiceError) => {
+      if (this.#worker === worker) this.#lose(error);
     };
-    worker.on('error', (error) =>
-      lost(new ServiceError('StoreUnavailable', `The hash thread failed: ${error.message}`)),
-    );
+    worker.on('error', (error) => lost(failed(error)));
     worker.on('exit', () => lost(new ServiceError('Interrupted', 'The hash thread has ended')));
     return worker;
   }
+
+  #lose(error: ServiceError): void {
+    this.#worker = null;
+    this.#isUp = false;
+    for (const job of [...this.jobs.values()]) job.fail(error);
+  }
+}
+
+function failed(error: unknown): ServiceError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new ServiceError('StoreUnavailable', `The hash thread failed: ${message}`);
 }
 
 class FollowingJob implements HashJob {

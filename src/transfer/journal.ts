@@ -110,8 +110,9 @@ function compact(state: JournalState): string {
     { header: { version: VERSION, identity: identity ?? '', part } },
   ];
   if (state.source) records.push({ source: state.source });
-  records.push(...state.mismatches.map((mismatch) => ({ mismatch })));
-  records.push(...state.blocks.map((block) => ({ block })));
+  for (const mismatch of state.mismatches) records.push({ mismatch });
+  // One by one: there may be more of them than a call takes arguments.
+  for (const block of state.blocks) records.push({ block });
   if (state.flushed.length > 0) records.push({ flushed: state.flushed });
   if (state.checkpoint) records.push({ hashed: state.checkpoint });
   return records.map(formatLine).join('');

@@ -40,8 +40,12 @@ export function mediaTypeOf(first: Buffer): string {
     .toString('latin1', 0, 512)
     .replace(/^\xef\xbb\xbf/, '')
     .trimStart();
-  // XHTML begins as any XML does.
-  if (/^(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*<(!doctype html|html|head|body)[\s>]/i.test(text))
+  // XHTML begins as any XML does. A comment must end at the first sign of it: ways to read it else double with each.
+  if (
+    /^(<\?xml[^>]*>\s*)?(<!--(?:(?!-->)[^])*-->\s*)*<(!doctype html|html|head|body)[\s>]/i.test(
+      text,
+    )
+  )
     return 'text/html';
   if (/^<(\?xml|!doctype|[a-z])/i.test(text)) return 'application/xml';
   if (/^[{[]\s*("|[{[\]}]|$)/.test(text)) return 'application/json';

@@ -106,7 +106,11 @@ export async function readRemote(
   options: RemoteOptions,
 ): Promise<{ content: Buffer; bytesFetched: number }> {
   const asker = new Asker(source, options);
-  return { content: await asker.whole(mostBytes), bytesFetched: asker.bytesFetched };
+  try {
+    return { content: await asker.whole(mostBytes), bytesFetched: asker.bytesFetched };
+  } finally {
+    asker.close();
+  }
 }
 
 interface RangeAnswer {
@@ -168,6 +172,10 @@ class Asker {
       if (body.length > mostBytes) throw tooLong(body.length);
       return body;
     });
+  }
+
+  close(): void {
+    this.#client.close();
   }
 
   /** Retries as patiently as a transfer does that gets nowhere. */

@@ -114,8 +114,9 @@ export class Workspace {
    */
   async forget(start: number, end: number): Promise<number> {
     const cut = this.#inherited.filter((block) => block.start < end && block.end > start);
-    const from = Math.min(start, ...cut.map((block) => block.start));
-    await this.#forget(from, Math.max(end, ...cut.map((block) => block.end)));
+    const from = cut.reduce((least, block) => Math.min(least, block.start), start);
+    const to = cut.reduce((most, block) => Math.max(most, block.end), end);
+    await this.#forget(from, to);
     return from;
   }
 

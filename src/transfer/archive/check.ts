@@ -197,7 +197,11 @@ class Check {
     const manifests = this.#directory.members.filter(({ name }) => isManifestName(name));
     if (manifests.length === 0) return;
     const byName = new Map(this.#directory.members.map((member) => [member.name, member]));
+    let bytes = 0;
     for (const member of manifests) {
+      bytes += Math.max(member.bytes, member.compressedBytes);
+      if (bytes > this.#limits.manifestBytes)
+        throw unsafeManifest(member, `${bytes} bytes have to be read up to its end`);
       const objects = await this.#readManifest(member);
       if (objects) this.#expect(member.name, objects, byName);
     }
@@ -205,14 +209,13 @@ class Check {
 
   /** Null where nothing can be learned from it: the archive is then worth what its CRCs are worth. */
   async #readManifest(member: Member): Promise<DataObject[] | null> {
-    const most = Math.max(member.bytes, member.compressedBytes);
-    if (most > this.#limits.manifestBytes) throw unsafeManifest(member, `it is ${most} bytes long`);
     const document = await readMember(this.#reader, member);
     // That its bytes are damaged is found with those of all other members.
     if (document === null) return null;
     try {
-      return await readSafeManifest(document);
+      return await readSafeManifest(document, this.#signal);
     } catch (error) {
+      if (this.#signal.aborted) throw cancelledError(this.#signal);
       if (!(error instanceof XmlFault)) throw error;
       if (error.kind === 'hostile') throw unsafeManifest(member, error.message);
       return null;

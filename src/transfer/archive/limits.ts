@@ -13,7 +13,7 @@ export interface ArchiveLimits {
   /** Unpacked ÷ packed over the whole archive, looked at from `ratioFromBytes` on: a small mask of nothing may pack to a thousandth. */
   ratio: number;
   ratioFromBytes: number;
-  /** Of a SAFE manifest, unpacked. */
+  /** Of all SAFE manifests together, unpacked. */
   manifestBytes: number;
 }
 

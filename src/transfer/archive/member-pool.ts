@@ -3,7 +3,7 @@
  * for a while, so that nobody pays for them who has no archive to check. Work waits in line where all are busy.
  */
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { ServiceError } from '../../jobs/error-codes.js';
 import { cancelledError, toStoreError } from '../errors.js';
 import {
@@ -35,11 +35,14 @@ interface Task {
   settle: (outcome: Outcome) => void;
 }
 
+/** @param startThread runs this source text */
 export function createMemberPool(
   threads = Math.min(MOST_THREADS, availableParallelism()),
+  startThread: (source: string, options: WorkerOptions) => Worker = (source, options) =>
+    new Worker(source, options),
 ): MemberPool {
   const waiting: Task[] = [];
-  const lanes = Array.from({ length: threads }, () => new Lane(waiting));
+  const lanes = Array.from({ length: threads }, () => new Lane(waiting, startThread));
   return {
     threads,
     async check(fd, pieces, signal) {
@@ -83,31 +86,38 @@ export function sharedMemberPool(): MemberPool {
 }
 
 class Lane {
-  readonly #waiting: Task[];
   #worker: Worker | null = null;
   #task: Task | null = null;
   #idle: NodeJS.Timeout | null = null;
 
-  constructor(waiting: Task[]) {
-    this.#waiting = waiting;
-  }
+  constructor(
+    readonly waiting: Task[],
+    readonly startThread: (source: string, options: WorkerOptions) => Worker,
+  ) {}
 
   get isFree(): boolean {
     return this.#task === null;
   }
 
   next(): void {
-    const task = this.#waiting.shift();
     if (this.#idle) clearTimeout(this.#idle);
     this.#idle = null;
-    if (task) {
-      this.#task = task;
+    for (let task; (task = this.waiting.shift());) if (this.#begin(task)) return;
+    this.#worker?.unref();
+    this.#idle = setTimeout(() => void this.close(), IDLE_MS).unref();
+  }
+
+  #begin(task: Task): boolean {
+    this.#task = task;
+    try {
       this.#worker ??= this.#start();
       this.#worker.ref();
       this.#worker.postMessage(task.request);
-    } else {
-      this.#worker?.unref();
-      this.#idle = setTimeout(() => void this.close(), IDLE_MS).unref();
+      return true;
+    } catch (error) {
+      // The system gives no more threads: the next may come at a better time.
+      this.#finish({ type: 'failed', message: `No thread: ${String(error)}`, errno: null });
+      return false;
     }
   }
 
@@ -124,7 +134,7 @@ class Lane {
       const { parentPort } = require('node:worker_threads');
       (${memberThread.toString()})(parentPort, require);`;
     // What is unpacked is garbage at once: swept often, it stays small.
-    const worker = new Worker(source, {
+    const worker = this.startThread(source, {
       eval: true,
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });

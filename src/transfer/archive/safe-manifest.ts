@@ -5,7 +5,7 @@
  */
 import type { Checksum, ChecksumAlgorithm } from '../../jobs/product.js';
 import { usableChecksums } from '../checksums.js';
-import { readXml, XmlFault } from './xml.js';
+import { readXml, XmlFault, type XmlHandler } from './xml.js';
 
 export interface DataObject {
   /** Relative to the product's folder, which is that of the manifest. */
@@ -29,13 +29,16 @@ export function isManifestName(name: string): boolean {
   return /^([^/]+\/)?(manifest\.safe|xfdumanifest\.xml)$/i.test(name);
 }
 
-/** Each data object once, however often it is listed. @throws XmlFault, `hostile` too where a path leads out of the product */
-export async function readSafeManifest(document: Buffer): Promise<DataObject[]> {
+/** Each data object once, however often it is listed. @throws XmlFault, `hostile` too where a path leads out of the product; the signal's reason */
+export async function readSafeManifest(
+  document: Buffer,
+  signal?: AbortSignal,
+): Promise<DataObject[]> {
   const objects = new Map<string, DataObject>();
   let stream: { bytes: number | null; paths: string[]; checksums: Checksum[] } | null = null;
   let checksumName: string | null = null;
   let text = '';
-  await readXml(document, {
+  const handler: XmlHandler = {
     open(name, attributes) {
       const kind = localName(name);
       if (kind === 'byteStream') {
@@ -67,7 +70,8 @@ export async function readSafeManifest(document: Buffer): Promise<DataObject[]> 
         stream = null;
       }
     },
-  });
+  };
+  await readXml(document, handler, { signal });
   return [...objects.values()];
 }
 

@@ -39,15 +39,21 @@ const FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
 /** After so many tokens others get their turn. */
 const TOKENS_A_TURN = 5_000;
 
-/** @throws XmlFault; what the handler throws */
+/** @throws XmlFault; what the handler throws; the signal's reason */
 export async function readXml(
   document: Buffer,
   handler: XmlHandler,
-  limits: XmlLimits = DEFAULT_XML_LIMITS,
+  {
+    limits = DEFAULT_XML_LIMITS,
+    signal,
+  }: { limits?: XmlLimits; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const reader = new Reader(decode(document), handler, limits);
-  for (let token = 1; reader.next(); token++)
-    if (token % TOKENS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+  for (let token = 1; reader.next(); token++) {
+    if (token % TOKENS_A_TURN > 0) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  }
 }
 
 function decode(document: Buffer): string {

@@ -3,7 +3,7 @@
  * our own disk holds us up does not count against the server.
  */
 import { ServiceError } from '../../jobs/error-codes.js';
-import { cancelledError, retry } from '../errors.js';
+import { cancelledError, retry, type Retry } from '../errors.js';
 import { MAX_HEAD_BYTES } from '../limits.js';
 import type { TransferLimits } from '../transfer.js';
 import { ChunkedDecoder } from './chunked.js';
@@ -56,6 +56,8 @@ export class Exchange implements ConnectionUser {
   readonly #options: ExchangeOptions;
   #scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
   #scratchFill = 0;
+  /** Of heads that were not the last one. */
+  #interimBytes = 0;
   #phase: 'connect' | 'head' | 'paused' | 'body' | 'lingering' | 'over' = 'connect';
   #sentAtMs = 0;
   #head: Head | null = null;
@@ -202,7 +204,12 @@ export class Exchange implements ConnectionUser {
       const head = parseHead(this.#scratch.toString('latin1', 0, end));
       this.#scratch.copyWithin(0, end + 4, this.#scratchFill);
       this.#scratchFill -= end + 4;
-      if (head.status < 200) continue;
+      if (head.status < 200) {
+        this.#interimBytes += end + 4;
+        if (this.#interimBytes > MAX_HEAD_BYTES)
+          throw refusedHead('The answer is announced without end');
+        continue;
+      }
       this.#head = head;
       this.status = head.status;
       this.headers = head.headers;
@@ -388,6 +395,6 @@ function clean(value: string): string {
   return value;
 }
 
-function refusedHead(message: string): ServiceError {
-  return new ServiceError('SourceRefused', message);
+function refusedHead(message: string): Retry {
+  return retry('SourceRefused', message);
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
+import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkArchive, type ArchiveReport } from '../../../src/transfer/archive/check.js';
 import { createMemberPool, type MemberPool } from '../../../src/transfer/archive/member-pool.js';
@@ -370,6 +371,20 @@ describe('what fails on the way', () => {
       for (const outcome of await Promise.allSettled(works))
         expect(outcome).toMatchObject({ reason: { code: 'Interrupted' } });
     });
+  });
+  it('no thread to be had is a failure of the store, and the next archive finds one', async () => {
+    let missing = 1;
+    const single = createMemberPool(1, (source, options) => {
+      if (missing-- > 0) throw new Error('EAGAIN');
+      return new Worker(source, options);
+    });
+    const piece = { ...long, packedBytes: 100, bytes: 100, algorithm: null };
+    await withHole(async (file) => {
+      const first = single.check(file.fd, [piece], never);
+      await expect(first).rejects.toMatchObject({ code: 'StoreUnavailable' });
+      expect(await single.check(file.fd, [piece], never)).toMatchObject([{ bytes: 100 }]);
+    });
+    await single.close();
   });
   it('the event loop goes on while members are read', async () => {
     const zip = makeZip(

@@ -226,7 +226,34 @@ describe('F060 manifests that would do harm', () => {
     const zip = product(manifest([]), {
       'manifest.safe': Buffer.alloc(17 * 1024 * 1024, ' '),
     });
-    await expect(check(zip)).rejects.toMatchObject(refusedAs(/bytes long/));
+    await expect(check(zip)).rejects.toMatchObject(refusedAs(/bytes have to be read/));
+  });
+  it('many that are too long together are refused', async () => {
+    const long = Buffer.from(`<x>${' '.repeat(6 * 1024 * 1024)}</x>`);
+    const members = ['a', 'b', 'c'].map((folder) => ({
+      name: `${folder}/manifest.safe`,
+      data: long,
+      deflate: true,
+    }));
+    await expect(check(makeZip(members))).rejects.toMatchObject(refusedAs(/bytes have to be read/));
+  });
+  it('an abort is obeyed while one is read', async () => {
+    const stop = new AbortController();
+    const document = Buffer.from(`<x>${'<y/>'.repeat(1_000_000)}</x>`);
+    let opened = 0;
+    const reading = readXml(
+      document,
+      {
+        open() {
+          if (++opened === 10_000) stop.abort();
+        },
+        text: () => undefined,
+        close: () => undefined,
+      },
+      { signal: stop.signal },
+    );
+    await expect(reading).rejects.toMatchObject({ name: 'AbortError' });
+    expect(opened).toBeLessThan(100_000);
   });
   it.each<[string, Buffer]>([
     ['no XML at all', Buffer.from('this is no XML')],

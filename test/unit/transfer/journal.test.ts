@@ -129,3 +129,17 @@ it.each(['lose', 'replace'] as const)(
     expect(left).toMatchObject({ blocks: [], flushed: [] });
   },
 );
+
+it('of more blocks than a call takes arguments is written anew and read', async () => {
+  const many = await mkdtemp(join(tmpdir(), 'nimbus-journal-'));
+  try {
+    const state = await Journal.load(nodeFiles, many, identity);
+    state.blocks = Array.from({ length: 200_000 }, (_, i) => ({ ...blocks[0]!, offset: i * 100 }));
+    const journal = Journal.of(nodeFiles, many, state);
+    await journal.replace();
+    await journal.close();
+    expect((await Journal.load(nodeFiles, many, identity)).blocks).toHaveLength(200_000);
+  } finally {
+    await rm(many, { recursive: true, force: true });
+  }
+});

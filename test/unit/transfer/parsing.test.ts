@@ -197,6 +197,30 @@ describe('what bytes are', () => {
   ])('%j is %s', (text, type) => expect(mediaTypeOf(Buffer.from(text, 'latin1'))).toBe(type));
 });
 
+describe('F020 text that is made to be read for ever', () => {
+  // each takes minutes where an expression tries all the ways to read it
+  const LONGEST_MS = 2_000;
+  it.each([
+    ['comments', () => mediaTypeOf(Buffer.from('<!---->'.repeat(32)))],
+    ['a header of blanks', () => parseHead(`HTTP/1.1 200 OK\r\nx: a${' '.repeat(60_000)}a`)],
+    ['a name of underscores', () => sanitiseFileName(`a${'_'.repeat(60_000)}a`)],
+    ['a name of blanks', () => sanitiseFileName(`a${' '.repeat(60_000)}a`)],
+    ['a disposition', () => dispositionName(`attachment${'; filename'.repeat(6_000)}`)],
+    ['blanks in a disposition', () => dispositionName(`attachment;${' '.repeat(60_000)}`)],
+  ])('%s', (_, read) => {
+    const startMs = performance.now();
+    read();
+    expect(performance.now() - startMs).toBeLessThan(LONGEST_MS);
+  });
+  it('comments before a page are still those of a page', () =>
+    expect(mediaTypeOf(Buffer.from('<!-- a -- b --> <!----><html>'))).toBe('text/html'));
+  it('blanks around a value are none of it', () =>
+    expect(parseHead('HTTP/1.1 200 OK\r\na: \t b  c \t\r\nd:').headers).toEqual({
+      a: 'b  c',
+      d: '',
+    }));
+});
+
 it('computes what is announced and asked for, else SHA-256', () => {
   expect(algorithmsToCompute([])).toEqual(['sha256']);
   expect(algorithmsToCompute([{ algorithm: 'md5', value: 'x' }], ['blake3'])).toEqual([

@@ -44,7 +44,7 @@ async function serve(odd: (...args: Parameters<Handler>) => boolean = () => fals
       () => Promise.reject(new Error('It did not fail')),
       (error: ServiceError) => error,
     );
-  return { source, options, ranges, tokens, failing };
+  return { source, options, server, ranges, tokens, failing };
 }
 
 describe('a remote file read by ranges', () => {
@@ -172,4 +172,11 @@ describe('a small remote file read whole', () => {
       });
     }
   });
+});
+
+it('I10 leaves no connection behind', async () => {
+  const { source, options, server } = await serve();
+  for (let turn = 0; turn < 5; turn++) await readRemote(source, 10_000, options);
+  const open = () => new Promise<number>((resolve) => server.getConnections((_, n) => resolve(n)));
+  await expect.poll(open).toBe(0);
 });

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ChecksumAlgorithm } from '../../../src/jobs/product.js';
 import { createHashPool, type HashJob, type HashPool } from '../../../src/transfer/hash-pool.js';
@@ -294,5 +295,32 @@ it('checks a block that takes several reads', async () => {
     job.advance(bytes.length);
     await job.digests(bytes.length, never);
     expect(job.damagedFrom).toBe(damaged === null ? null : 0);
+  }
+});
+
+it('no thread to be had fails the job, with a type, and the next one finds a thread', async () => {
+  let missing = true;
+  const poor = createHashPool(1, (source, options) => {
+    if (missing) throw new Error('EAGAIN');
+    return new Worker(source, options);
+  });
+  try {
+    await write(0, content.length);
+    const job = poor.follow({ fd: file.fd, algorithms: ['md5'] });
+    const slab = poor.slabs.take(() => undefined);
+    expect(await job.offer({ position: 0, slab, start: 0, length: 10, isBlock: false })).toBeNull();
+    job.advance(content.length);
+    const failure = { code: 'StoreUnavailable' };
+    await expect(job.digests(content.length, never)).rejects.toMatchObject(failure);
+    expect(await job.checkpoint()).toBeNull();
+    await job.cancel();
+    missing = false;
+    const next = poor.follow({ fd: file.fd, algorithms: ['md5'] });
+    next.advance(content.length);
+    expect(await next.digests(content.length, never)).toEqual([
+      { algorithm: 'md5', value: hex('md5', content) },
+    ]);
+  } finally {
+    await poor.close();
   }
 });

@@ -227,6 +227,11 @@ describe('F049 addresses that must not be asked', () => {
     expect(() => assertAllowed(new URL(address), from, rules)).toThrow(ServiceError);
   });
 
+  it.each(['64:ff9b:1::a00:1', '64:ff9b::a00:1', 'fec0::1', 'fe80::1', '::ffff:10.0.0.1'])(
+    '%s is private',
+    (address) => expect(isPrivateAddress(address)).toBe(true),
+  );
+
   it('allows https to a public name, and http where the operator said so', () => {
     expect(() => assertAllowed(new URL('https://cdn.example/b'), from, rules)).not.toThrow();
     expect(() => assertAllowed(new URL('http://127.0.0.1:8000/'), null, rules)).not.toThrow();
