@@ -3,7 +3,7 @@
  * stand in the product's own manifest. A stored member is read once more for its CRC-32; a deflated one is unpacked, bounded
  * by the size that the directory states, into a second file. The bytes are proven when this returns, or gone.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -39,7 +39,6 @@ export interface MemberOptions {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
-const UNPACKED = 'unpacked';
 
 /**
  * The file with the level that it has earned: `manifest` where a digest of the product's manifest agreed, `structure` where
@@ -64,8 +63,7 @@ export async function emptyMember(
   options: MemberOptions,
 ): Promise<TransferResult> {
   await stored(mkdir(options.directory, { recursive: true }));
-  const path = join(options.directory, UNPACKED);
-  const target = await stored(open(path, 'w'));
+  const { path, target } = await createTarget(options.directory);
   await target.close();
   const sums = new Sums(options);
   const facts = { path, bytes: 0, fileName, bytesFetched: 0, resumedFrom: 0 };
@@ -94,16 +92,13 @@ async function unpack(
   packing: Packing,
   options: MemberOptions,
 ): Promise<TransferResult> {
-  const path = join(options.directory, UNPACKED);
-  const target = await stored(open(path, 'w'));
+  const { path, target } = await createTarget(options.directory);
   try {
     const sums = new Sums(options);
     const first = await inflate(fetched.path, target, packing, sums, options.signal);
     await stored(target.datasync());
     const facts = { ...fetched, path, bytes: packing.bytes, mediaType: mediaTypeOf(first) };
-    const result = sums.judge(facts, options);
-    await stored(rm(fetched.path, { force: true }));
-    return result;
+    return sums.judge(facts, options);
   } catch (error) {
     const isWrong = isServiceError(error) && error.code === 'ChecksumMismatch';
     await stored(rm(path, { force: true }));
@@ -112,6 +107,15 @@ async function unpack(
   } finally {
     await target.close();
   }
+}
+
+/**
+ * A file that nobody else has: what an earlier run made may bear its final name by now, as a second name of the same file. Of
+ * no use to anybody who comes later, who removes it with the other `.tmp`.
+ */
+async function createTarget(directory: string): Promise<{ path: string; target: FileHandle }> {
+  const path = join(directory, `unpacked.${randomUUID()}.tmp`);
+  return { path, target: await stored(open(path, 'wx')) };
 }
 
 /** @returns the first bytes */

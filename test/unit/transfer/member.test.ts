@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, link, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32, deflateRawSync } from 'node:zlib';
@@ -98,7 +98,8 @@ describe('D18 a file out of a product', () => {
       'sha3-256',
     ]);
     expect((await readFile(proven.path)).equals(content)).toBe(true);
-    expect(await isThere(packed.path)).toBe(false);
+    // whoever is killed before it is published need not fetch it again
+    expect(await isThere(packed.path)).toBe(true);
     const unsigned = await fetched(deflateRawSync(content));
     expect((await proveMember(unsigned, options({ packing }))).checksum.level).toBe('structure');
   });
@@ -113,8 +114,18 @@ describe('D18 a file out of a product', () => {
     const checksums = value === undefined ? [] : [{ algorithm: 'sha3-256' as const, value }];
     const wrong = options({ packing: { ...packing, ...change }, checksums });
     expect((await failureOf(proveMember(packed, wrong))).code).toBe('ChecksumMismatch');
-    expect(await isThere(packed.path)).toBe(false);
-    expect(await isThere(join(directory, 'unpacked'))).toBe(false);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('I1 what has been published is not written to by a later run', async () => {
+    const once = async (signal: AbortSignal) =>
+      proveMember(await fetched(deflateRawSync(content)), options({ packing, signal }));
+    const proven = await once(new AbortController().signal);
+    const published = join(directory, 'band.jp2');
+    await link(proven.path, published);
+    await failureOf(once(AbortSignal.abort()));
+    await once(new AbortController().signal);
+    expect((await readFile(published)).equals(content)).toBe(true);
   });
 
   it('that is no deflated stream at all is dropped', async () => {
