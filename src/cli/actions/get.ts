@@ -27,7 +27,7 @@ export interface GetOptions extends WantedOptions {
   limitRate?: string;
   everyDigest?: boolean;
   /** Seconds. */
-  timeout: number;
+  timeout?: number;
   tries: number;
   quiet?: boolean;
 }
@@ -62,7 +62,7 @@ export async function get(
       overwrite: options.overwrite === true,
       everyDigest: options.everyDigest === true,
       proxyFor: readProxies(terminal.env),
-      idleMs: options.timeout * 1000,
+      ...(options.timeout !== undefined && { silenceMs: options.timeout * 1000 }),
       tries: options.tries,
       signal: stop.signal,
     },

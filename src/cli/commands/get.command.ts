@@ -38,7 +38,11 @@ export function addGet(program: Command, run: TerminalRunner): void {
     .option('-j, --files <number>', 'files at once', toCount(64), 4)
     .option('-H, --header <line>', "Name: value, for the URL's own host; repeatable", collect)
     .option('--limit-rate <rate>', 'bytes a second in all, such as 500k or 2M')
-    .option('--timeout <seconds>', 'longest silence before it is asked again', toSeconds, 10)
+    .option(
+      '--timeout <seconds>',
+      'longest silence before it is asked again (default: 10, and 60 until an answer begins)',
+      toSeconds,
+    )
     .option('--tries <number>', 'tries in a row that bring nothing new', toCount(1000), 5)
     .option('--every-digest', 'compare every digest given, not the cheapest of them alone')
     .option('-q, --quiet', 'say only what goes wrong')

@@ -45,7 +45,8 @@ export interface DownloadSettings {
   everyDigest: boolean;
   proxyFor: ProxyFor;
   /** Longest silence inside a body, in milliseconds. */
-  idleMs: number;
+  /** Before an answer begins, and inside it. */
+  silenceMs?: number;
   /** Tries in a row that bring nothing new, and waits that a server may ask for, before a file is given up. */
   tries: number;
   signal: AbortSignal;
@@ -228,7 +229,13 @@ class Downloads {
       slots: this.#slots,
       ...(this.#limiter ? { bandwidth: this.#limiter.join() } : {}),
       digests: this.#digestsFor(wanted),
-      limits: { idleMs: settings.idleMs, triesWithoutProgress: settings.tries },
+      limits: {
+        ...(settings.silenceMs !== undefined && {
+          idleMs: settings.silenceMs,
+          headersMs: settings.silenceMs,
+        }),
+        triesWithoutProgress: settings.tries,
+      },
       onProgress: (progress) => {
         counts.kept = progress.bytes;
         view.progress(wanted.key, wanted.name, progress);
