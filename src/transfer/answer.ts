@@ -26,6 +26,8 @@ export interface Asked {
   facts: SourceFacts | null;
   /** Would a file that is too short be found out in the end? */
   isProvable: boolean;
+  /** May the whole be no bytes at all? */
+  mayBeEmpty: boolean;
 }
 
 export type Reading =
@@ -36,6 +38,9 @@ export type Reading =
       end: number | null;
       /** Does this very answer say how long the file is? */
       saysTotal: boolean;
+      /** Does it carry a validator, and the one that earlier answers had? */
+      vouches: boolean;
+      /** What is known of the file now, this answer's own word first. */
       facts: SourceFacts;
       /** Why what is on disk belongs to another object; null = it does not. */
       changed: string | null;
@@ -58,12 +63,20 @@ export function readDataAnswer(
 
 function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
   const total = framing.kind === 'length' ? framing.bytes : null;
-  if (total === 0) throw retry('SourceUnavailable', 'The server sent an empty file');
+  if (total === 0 && !asked.mayBeEmpty)
+    throw retry('SourceUnavailable', 'The server sent an empty file');
   if (headers['content-range'] !== undefined)
     throw retry('SourceRefused', 'The answer says that it is whole, and carries a Content-Range');
-  const facts = factsOf(headers, total);
-  const changed = changeOf(asked.facts, facts);
-  return { kind: 'body', start: 0, end: total, saysTotal: total !== null, facts, changed };
+  const said = factsOf(headers, total);
+  return {
+    kind: 'body',
+    start: 0,
+    end: total,
+    saysTotal: total !== null,
+    vouches: vouchesFor(asked.facts, said),
+    facts: { ...withKnown(said, asked.facts), total },
+    changed: changeOf(asked.facts, said),
+  };
 }
 
 function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading {
@@ -74,21 +87,16 @@ function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading 
     throw retry('SourceRefused', `Asked from byte ${asked.from}, answered from ${range.start}`);
   if (framing.kind === 'length' && framing.bytes !== range.end - range.start)
     throw retry('SourceRefused', 'Content-Length and Content-Range contradict each other');
-  const facts = factsOf(headers, range.total ?? asked.facts?.total ?? null);
-  const changed = changeOf(asked.facts, facts);
+  const said = factsOf(headers, range.total);
+  const changed = changeOf(asked.facts, said);
   if (changed !== null) return { kind: 'changed', changed };
   return {
     kind: 'body',
     start: range.start,
     end: range.end,
     saysTotal: range.total !== null,
-    // What an answer leaves out still holds: the next may contradict it.
-    facts: {
-      total: facts.total,
-      etag: facts.etag ?? asked.facts?.etag ?? null,
-      lastModified: facts.lastModified ?? asked.facts?.lastModified ?? null,
-      disposition: facts.disposition ?? asked.facts?.disposition ?? null,
-    },
+    vouches: vouchesFor(asked.facts, said),
+    facts: withKnown(said, asked.facts),
     changed: null,
   };
 }
@@ -110,6 +118,29 @@ function factsOf(headers: Headers, total: number | null): SourceFacts {
     lastModified: headers['last-modified'] ?? null,
     disposition: headers['content-disposition'] ?? null,
   };
+}
+
+/** What an answer leaves out still holds: the next may contradict it. */
+function withKnown(said: SourceFacts, known: SourceFacts | null): SourceFacts {
+  return {
+    total: said.total ?? known?.total ?? null,
+    etag: said.etag ?? known?.etag ?? null,
+    lastModified: said.lastModified ?? known?.lastModified ?? null,
+    disposition: said.disposition ?? known?.disposition ?? null,
+  };
+}
+
+function vouchesFor(known: SourceFacts | null, said: SourceFacts): boolean {
+  if (!tellsApart(said)) return false;
+  if (known === null) return true;
+  return (['etag', 'lastModified'] as const).some(
+    (key) => said[key] !== null && known[key] === said[key],
+  );
+}
+
+/** Would another object's answer say something else? A weak ETag may stay while bytes change. */
+export function tellsApart(facts: SourceFacts): boolean {
+  return pinnedBy(facts) !== null || facts.lastModified !== null;
 }
 
 function changeOf(before: SourceFacts | null, now: SourceFacts): string | null {

@@ -1,4 +1,5 @@
 /** Which of the announced digests can be used, and which one a result is known by. */
+import { createHash } from 'node:crypto';
 import { checksumAlgorithms, type Checksum, type ChecksumAlgorithm } from '../jobs/checksum.js';
 
 const HEX_LENGTH: Record<ChecksumAlgorithm, number> = {
@@ -23,6 +24,11 @@ export function usableChecksums(announced: readonly Checksum[]): Checksum[] {
     usable.set(`${algorithm}:${hex}`, { algorithm, value: hex });
   }
   return [...usable.values()];
+}
+
+/** Is it the digest of no bytes at all? Never said of BLAKE3. */
+export function isOfNothing({ algorithm, value }: Checksum): boolean {
+  return algorithm !== 'blake3' && createHash(algorithm).digest('hex') === value.toLowerCase();
 }
 
 /** What to compute: the cheapest announced one, everything asked for, and SHA-256 where that is nothing. */

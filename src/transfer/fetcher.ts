@@ -4,7 +4,8 @@
  * a request is over, also when it was cut, and on its way to the journal unless an interruption may cost it.
  */
 import { ServiceError } from '../jobs/error-codes.js';
-import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
+import { pinnedBy, readDataAnswer, readErrorAnswer, tellsApart, type Reading } from './answer.js';
+import { isOfNothing } from './checksums.js';
 import type { Retry } from './errors.js';
 import { damaged, ObjectChanged, retry, tooMuch } from './errors.js';
 import type { HttpClient } from './http/client.js';
@@ -27,6 +28,8 @@ const OVERLAP_BYTES = 64 * 1024;
 /** Times that served bytes may differ from those on disk before they count as another object's. */
 const MAX_DIFFERENCES = 4;
 const MOST_PATIENCE = 8;
+/** An answer that gives less than was asked for, and less than this, counts as a failure. */
+const LEAST_PART_BYTES = 4096;
 
 export interface FetcherOptions {
   source: TransferSource;
@@ -71,6 +74,10 @@ export class Fetcher {
   /** Nothing but the head of an answer that did not come whole says how long the file is, and no proof will. */
   isEndInDoubt: boolean;
   #saysHtml = false;
+  /** Every answer so far has carried a validator that the others carried too. */
+  #isVouched = true;
+  /** The shortest answer that was over before it had brought anything new. */
+  #shortest = Infinity;
   #differences = 0;
   #silences = 0;
   /** An answer came that may have been meant for an earlier request. */
@@ -100,12 +107,8 @@ export class Fetcher {
 
   /** Would nothing tell if the object were replaced by another of its size? Then no bytes but those in order are of use. */
   isUnpinned({ facts }: Workspace): boolean {
-    return (
-      !this.options.hasDigests &&
-      facts !== null &&
-      facts.etag === null &&
-      facts.lastModified === null
-    );
+    if (this.options.hasDigests || facts === null) return false;
+    return !this.#isVouched || !tellsApart(facts);
   }
 
   /** The object is another one: what was learnt of the server and of differences is void. */
@@ -113,12 +116,15 @@ export class Fetcher {
     this.wasOverrun = false;
     this.servesRanges = true;
     this.isEndInDoubt = !this.#isProvable;
+    this.#isVouched = true;
     this.#differences = 0;
   }
 
+  /** Where answers are short, no more than leaves room for new bytes. */
   get overlapBytes(): number {
     const { blockBytes } = this.options.limits;
-    return Math.min(OVERLAP_BYTES, blockBytes / 4) * 4 ** this.#differences;
+    const wanted = Math.min(OVERLAP_BYTES, blockBytes / 4) * 4 ** this.#differences;
+    return Math.min(wanted, Math.floor(this.#shortest / 2));
   }
 
   async fetch(work: Workspace, request: Request): Promise<void> {
@@ -130,7 +136,7 @@ export class Fetcher {
     const pin = isRanged ? pinnedBy(work.facts) : null;
     const trustedHeaders = await source.headers(signal);
     const url = this.#resolved ?? source.url;
-    const opened = await open({
+    const opening = open({
       url,
       rules: source,
       headers: {
@@ -145,12 +151,16 @@ export class Fetcher {
       client,
       fresh: this.#distrustsKept || !(this.options.hasDigests || pin !== null),
     });
+    const opened = await opening.catch((error: unknown) => {
+      this.#leave(url);
+      throw error;
+    });
     const { exchange } = opened;
     try {
       const { status, headers, framing } = exchange;
       this.#assertMeant(exchange, pin);
       if (![200, 206, 416].includes(status))
-        await this.#refuse(opened, trustedHeaders, isRanged, lane);
+        await this.#refuse(opened, { url, trustedHeaders, isRanged, lane });
       lane.denials = 0;
       this.#resolved = opened.url === source.url ? null : opened.url;
       const asked = {
@@ -159,6 +169,7 @@ export class Fetcher {
         have: work.have,
         facts: work.facts,
         isProvable: this.#isProvable,
+        mayBeEmpty: source.expectedBytes === 0 || source.checksums.some(isOfNothing),
       };
       if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
       const reading = readDataAnswer(status, headers, framing, asked);
@@ -194,27 +205,35 @@ export class Fetcher {
     return retry('SourceRefused', message, wasServing ? { waitMs: 0 } : {});
   }
 
+  /** The source is asked again where to go. @returns whether it had led to this address */
+  #leave(url: string): boolean {
+    if (this.#resolved === url) this.#resolved = null;
+    return url !== this.options.source.url;
+  }
+
   /** An answer without data: always throws. */
   async #refuse(
     opened: Opened,
-    sent: Record<string, string>,
-    isRanged: boolean,
-    lane: Request['lane'],
+    asked: {
+      url: string;
+      trustedHeaders: Record<string, string>;
+      isRanged: boolean;
+      lane: Request['lane'];
+    },
   ): Promise<never> {
     const { source } = this.options;
     const { exchange, trusted } = opened;
     const { status, headers } = exchange;
-    if (this.#resolved !== null) {
-      this.#resolved = null;
+    if (this.#leave(asked.url)) {
       throw retry('SourceUnavailable', `The server answered ${status} where it had led us to`, {
         waitMs: 0,
       });
     }
-    if (status === 401 && trusted && lane.denials++ === 0) {
-      source.rejected(sent);
+    if (status === 401 && trusted && asked.lane.denials++ === 0) {
+      source.rejected(asked.trustedHeaders);
       throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
     }
-    if (isRanged && this.servesRanges && (status === 400 || status === 501))
+    if (asked.isRanged && this.servesRanges && (status === 400 || status === 501))
       throw this.#noRanges(`The server answered ${status} to a range`);
     const body = await exchange.text(MAX_ERROR_BODY_BYTES);
     const translated = source.translate({ status, headers: { ...headers }, body });
@@ -250,8 +269,11 @@ export class Fetcher {
     const served = reading.facts.total ?? work.facts?.total ?? null;
     if (slice && served !== null && served < slice.start + slice.bytes)
       throw new ServiceError('SourceChanged', 'The archive is shorter than its member needs');
+    this.#assertVouched(work, reading.vouches, start, claim);
     await work.learn({ ...reading.facts, total: served });
     const total = this.total(work);
+    // An earlier answer, whose length nobody had said, brought more than there is.
+    if (total !== null) await work.forgetBehind(total);
     work.writer.fileBytes = total ?? 0;
     work.writer.mostUnsafe = this.options.limits.blockBytes / 2;
     work.writer.isExpendable = this.#isExpendable(work, total);
@@ -259,12 +281,25 @@ export class Fetcher {
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
     work.ledger.extend(claim, end);
     await this.#stream(work, exchange, { ...request, start, end });
-    if (this.isUnpinned(work)) work.ledger.doubt(claim.end);
+    if (this.isUnpinned(work)) work.ledger.doubt(Math.min(claim.end, end));
     if (reading.saysTotal) this.isEndInDoubt = false;
     if (total !== null || reading.end !== null) return;
-    // The framing says that this is all; a connection that was closed says nothing.
-    if (exchange.framing.kind === 'chunked') await work.forgetBehind(start + exchange.received);
+    const at = start + exchange.received;
+    const isLess = at < work.have;
+    await work.forgetBehind(at);
+    // The framing says that this is all; a connection that was closed says nothing, and has to be closed there twice.
+    if (isLess && exchange.framing.kind === 'close') throw endedEarly();
     work.hasEnded = true;
+  }
+
+  /** Where nothing says whose bytes these are, they must follow ones that repeat themselves. */
+  #assertVouched(work: Workspace, vouches: boolean, start: number, claim: Claim): void {
+    this.#isVouched &&= vouches;
+    if (vouches || start === 0 || start < claim.proof || !this.isUnpinned(work)) return;
+    work.ledger.doubt(claim.proof);
+    throw retry('SourceUnavailable', 'Nothing tells that the answer is about the same file', {
+      waitMs: 0,
+    });
   }
 
   async #stream(
@@ -294,8 +329,11 @@ export class Fetcher {
     this.fetchedBytes += exchange.received;
     const isOverrun = ending.excess || inlet.isOverrun;
     this.wasOverrun ||= isOverrun;
+    // The exchange holds an answer to its Content-Length, and to nothing else that says where it ends.
+    const isEarly = Number.isFinite(end) && start + exchange.received < end;
+    const cut = ending.cut ?? (isEarly ? endedEarly() : null);
     const isAll = end >= Math.min(claim.end, this.total(work) ?? Infinity);
-    if (ending.cut === null && !isOverrun && isAll) request.onReceived();
+    if (cut === null && !isOverrun && isAll) request.onReceived();
     await inlet.settle().finally(() => work.writer.connections--);
     if (isOverrun && !this.options.hasDigests) {
       // At once: whoever goes on after an end that comes too early must find nothing of it to believe.
@@ -303,16 +341,19 @@ export class Fetcher {
       throw tooMuch();
     }
     if (exchange.received > 0) this.#silences = 0;
-    if (ending.cut === null || inlet.isStopped) {
-      if (Number.isFinite(end) && work.ledger.bytes === before)
-        throw retry('SourceUnavailable', 'The answer brought nothing new');
+    if (exchange.received >= LEAST_PART_BYTES && start + exchange.received <= claim.proof)
+      this.#shortest = Math.min(this.#shortest, exchange.received);
+    if (cut === null || inlet.isStopped) {
+      const brought = work.ledger.bytes - before;
+      if (Number.isFinite(end) && end > 0 && brought < (isAll ? 1 : LEAST_PART_BYTES))
+        throw retry('SourceUnavailable', 'The answer brought next to nothing');
       return;
     }
     if (exchange.received === 0 && this.#silences < Math.log2(MOST_PATIENCE)) this.#silences++;
     // What was on disk before is not proven yet where the cut came early; where it was replaced, its end lies elsewhere now.
     work.ledger.doubt(claim.proof);
     work.ledger.doubt(start + exchange.received);
-    throw ending.cut;
+    throw cut;
   }
 
   /** What a digest will prove in the end, and an interruption may cost. */
@@ -383,4 +424,8 @@ export class Fetcher {
     work.ledger.doubt(await work.forget(from, claim.proof));
     throw retry('SourceChanged', `The server does not repeat what is on disk at byte ${at}`);
   }
+}
+
+function endedEarly(): Retry {
+  return retry('SourceUnavailable', 'The answer ended before the part that it announced');
 }

@@ -28,8 +28,8 @@ export interface LanesOptions {
   slots: ConnectionSlots;
   blockBytes: number;
   signal: AbortSignal;
-  /** The last lane failed: resolves when it should try again, rejects to give up. */
-  onFailure: (error: unknown) => Promise<void>;
+  /** The last lane failed: resolves when it should try again, rejects to give up. Lets its connection go should that take long. */
+  onFailure: (error: unknown, letGo: () => void) => Promise<void>;
 }
 
 export class Lanes {
@@ -86,7 +86,7 @@ export class Lanes {
         const claim = this.#claim();
         if (!claim) return;
         const failure = await this.#request(lane, claim);
-        if (failure && !(await this.#goesOn(failure.error))) return;
+        if (failure && !(await this.#goesOn(failure.error, lane.slot))) return;
       }
     } finally {
       lane.slot.release();
@@ -129,7 +129,7 @@ export class Lanes {
   }
 
   /** Should a lane that failed try again? Rejects where the whole transfer ends. */
-  async #goesOn(error: unknown): Promise<boolean> {
+  async #goesOn(error: unknown, slot: Slot): Promise<boolean> {
     const { slots, concurrency } = this.options;
     if (this.#signal.aborted) throw cancelledError(this.#signal);
     if (error instanceof ObjectChanged || error instanceof PartialLost) throw error;
@@ -141,7 +141,7 @@ export class Lanes {
       return false;
     }
     if (error instanceof Retry && !isLast && this.#busy > 0) return false;
-    await this.options.onFailure(error);
+    await this.options.onFailure(error, () => slot.release());
     return true;
   }
 

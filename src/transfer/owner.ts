@@ -81,7 +81,8 @@ export class Owner {
     try {
       if (await this.#isOurs()) {
         this.record = { ...this.record, released: true };
-        return await (isDone ? stored(this.files.remove(this.path)) : this.#write());
+        if (isDone) return await stored(this.files.remove(this.path));
+        return await this.#write().catch(() => this.#overwrite());
       }
       const now = parseOwner(await stored(this.files.read(this.path)));
       if (now === null || (!now.shared && now.part !== this.record.part))
@@ -113,6 +114,14 @@ export class Owner {
     this.#file = file;
     this.#isFlushed = isFlushed;
     this.#facts = await stored(file.stat());
+  }
+
+  /** On a full disk there is no room but the record's own. Else the next one had to work on a copy, for which there is none. */
+  async #overwrite(): Promise<void> {
+    if (!this.#file) return;
+    const { size } = await stored(this.#file.stat());
+    const content = Buffer.from(JSON.stringify(this.record).padEnd(size));
+    await stored(this.files.writeAll(this.#file, content, 0));
   }
 
   async #close(): Promise<void> {

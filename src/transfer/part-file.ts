@@ -7,7 +7,7 @@ import { constants } from 'node:fs';
 import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
-import { errnoOf, PartialLost, stored, toStoreError } from './errors.js';
+import { errnoOf, PartialLost, retry, stored, toStoreError } from './errors.js';
 import { closingOnFailure, type FileHandleLike, type Files } from './files.js';
 import type { Owner } from './owner.js';
 import { PAGE_BYTES } from './slabs.js';
@@ -35,7 +35,11 @@ export class PartFile {
   async lengthen(bytes: number): Promise<void> {
     if (bytes <= this.#length) return;
     this.#length = bytes;
-    await stored(this.file.truncate(bytes));
+    await this.file.truncate(bytes).catch((error: unknown) => {
+      // Room would not help.
+      if (errnoOf(error) === 'EFBIG') throw tooLong(bytes);
+      throw toStoreError(error);
+    });
   }
 
   async cut(bytes: number): Promise<void> {
@@ -77,6 +81,11 @@ export class PartFile {
       await this.#write(pages, position);
     }
   }
+}
+
+function tooLong(bytes: number): Error {
+  const message = `The server says that the file has ${bytes} bytes, more than a file can have here`;
+  return retry('SourceRefused', message, { tries: 2 });
 }
 
 /** Creates what is missing; refuses a directory that is a symlink. @returns whether it was made just now */

@@ -88,7 +88,7 @@ export class Proof {
     if (this.fetcher.wasOverrun) {
       this.fetcher.wasOverrun = false;
       await work.forgetAll();
-      throw tooMuch();
+      return this.#fetchAgain(tooMuch().error);
     }
     const mayBeShort =
       verdict.kind === 'incomplete' || (verdict.kind === 'mismatch' && this.#wasShort(bytes));

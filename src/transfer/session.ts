@@ -51,6 +51,11 @@ export interface SessionTools {
 
 /** Verified bytes wait under this name for their caller to publish them; they are never written to again. */
 const VERIFIED = 'verified';
+/** Between two failures so much of the file, and no more than so many bytes, must come to be progress. */
+const PROGRESS_SHARE = 0.01;
+const PROGRESS_BYTES = 64 * 1024;
+/** Whoever waits longer than this before another try lets others use the connection. */
+const LONG_WAIT_MS = 1_000;
 
 export class Session {
   readonly #limits: TransferLimits;
@@ -235,7 +240,7 @@ export class Session {
       slots: this.#slots,
       blockBytes: this.#limits.blockBytes,
       signal: this.options.signal,
-      onFailure: (error) => this.#waitOrThrow(error),
+      onFailure: (error, letGo) => this.#waitOrThrow(error, letGo),
     });
     try {
       await lanes.run();
@@ -245,15 +250,18 @@ export class Session {
     }
   }
 
+  /** A byte more each time is none: nobody would live to see the end. */
   #madeProgress(): boolean {
     const { bytes } = this.#work.ledger;
-    const isMore = bytes > this.#highWater;
-    this.#highWater = Math.max(bytes, this.#highWater);
+    const total = this.#fetcher.total(this.#work) ?? this.source.expectedBytes ?? 0;
+    const least = Math.max(1, Math.min(PROGRESS_BYTES, total * PROGRESS_SHARE));
+    const isMore = bytes >= this.#highWater + least;
+    if (isMore) this.#highWater = bytes;
     return isMore;
   }
 
   /** Waits before another try; rethrows what trying again cannot mend, or has not. */
-  async #waitOrThrow(error: unknown): Promise<void> {
+  async #waitOrThrow(error: unknown, letGo?: () => void): Promise<void> {
     this.#isOver = true;
     const again = await this.#toRetry(error);
     this.#failures = this.#madeProgress() ? 1 : this.#failures + 1;
@@ -262,6 +270,7 @@ export class Session {
     const offset = this.#work.ledger.bytes;
     this.#note({ type: 'retried', reason: again.message, offset, attempt: 0 });
     const waitMs = again.options.waitMs ?? backoffMs(this.#failures, this.tools.backoff);
+    if (waitMs >= LONG_WAIT_MS) letGo?.();
     await pause(waitMs, this.options.signal);
   }
 

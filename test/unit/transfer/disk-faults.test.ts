@@ -556,3 +556,46 @@ describe('F076 a network file system', () => {
     expect(performance.now() - startMs).toBeLessThan(2000);
   });
 });
+
+it('F065 with no room for another file the directory is given back all the same, and nothing is copied', async () => {
+  let isFull = false;
+  let copies = 0;
+  const files = failingFiles(({ name, path }) => {
+    const isOfPart = name === 'write' && /part\./.test(path);
+    isFull ||= isOfPart;
+    return isFull && (isOfPart || (name === 'open' && path.endsWith('.tmp')))
+      ? 'ENOSPC'
+      : undefined;
+  });
+  const kit = await serve(halfThenAll, {
+    ...files,
+    copy(from, to) {
+      copies++;
+      return files.copy(from, to);
+    },
+  });
+  await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'StorageFull' });
+  isFull = false;
+  await halfway(kit).catch(() => undefined);
+  expect(copies).toBe(0);
+});
+
+it.each(['content-length', 'content-range'])(
+  'a %s beyond what a file can have is not a full disk, and asked for again',
+  async (name) => {
+    const absurd = '999999999999999';
+    const body = file.subarray(0, 10_000);
+    const kit = await serve((request) => {
+      if (request.index > 0) return good(request);
+      if (name === 'content-length') return { headers: { [name]: absurd }, body, then: 'end' };
+      return {
+        status: 206,
+        headers: { [name]: `bytes 0-9999/${absurd}`, 'content-length': '10000' },
+        body,
+      };
+    });
+    await kit
+      .fetch(kit.source(file, { connections: 2 }))
+      .then(async (result) => expect((await kit.content(result)).equals(file)).toBe(true));
+  },
+);

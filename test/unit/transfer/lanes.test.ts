@@ -208,3 +208,21 @@ it('bytes of a refused answer are not among those of the digest', async () => {
   expect((await kit.content(result)).equals(file)).toBe(true);
   expect(result.digests).toEqual([{ algorithm: 'sha256', value: sha256(file) }]);
 });
+
+it('a transfer that waits long before another try lets others have its connection', async () => {
+  const file = bytesOf(10_000);
+  let isServed = false;
+  const kit = await serve((request) => {
+    if (!request.path.startsWith('/bad')) return honest(request, file);
+    const headers = { 'content-length': '0', 'retry-after': '3' };
+    return isServed ? honest(request, file) : { status: 503, headers, body: '' };
+  });
+  const slots = createConnectionSlots(1);
+  const bad = kit.source(file, { url: kit.server.url('/bad'), key: 'bad' });
+  const late = kit.fetch(bad, { slots, directory: `${kit.directory}-bad` });
+  await expect.poll(() => kit.notes.length).toBe(1);
+  await kit.fetch(kit.source(file), { slots });
+  isServed = true;
+  expect(kit.notes, 'the other waits still').toHaveLength(1);
+  await late;
+});

@@ -122,3 +122,69 @@ it('F010 a length that only the head of a cut answer has told is asked for again
   });
   expect((await kit.content(result)).equals(file)).toBe(true);
 });
+
+describe('F014 validators that come and go', () => {
+  const date = (day: number) => ({ 'last-modified': `Sun, 0${day} Nov 2026 00:00:00 GMT` });
+  const weak = { etag: 'W/"one"' };
+  it.each<[string, Record<string, string>[]]>([
+    ['an ETag on the first answer alone', [{ etag: '"A"' }, {}]],
+    ['an ETag, then a date', [{ etag: '"A"' }, date(1)]],
+    ['a date on the first answer alone', [date(1), {}]],
+    ['a date that the second answer leaves out', [date(1), {}, date(2)]],
+    ['a weak ETag that stays', [weak, weak]],
+    ['an ETag without quotes that stays', [{ etag: 'one' }, { etag: 'one' }]],
+  ])('%s: two objects are not glued', async (_, all) => {
+    const kit = await serve(
+      (request) => {
+        const headers = all[Math.min(request.index, all.length - 1)]!;
+        const answer = honest(request, request.index === 0 ? before : file, { headers });
+        if (!request.isRanged) return answer;
+        const end = Math.min(request.to ?? file.length, file.length, request.from + MIB);
+        const range = `bytes ${request.from}-${end - 1}/${file.length}`;
+        const body = (request.index === 0 ? before : file).subarray(request.from, end);
+        const length = String(body.length);
+        return {
+          status: 206,
+          headers: { ...headers, 'content-range': range, 'content-length': length },
+          body,
+        };
+      },
+      { connections: 4 },
+    );
+    await exactly(kit);
+  });
+
+  it('a whole without ETag that was cut does not make the next object right', async () => {
+    const old = Buffer.from(file);
+    bytesOf(200_000, 9).copy(old, MIB);
+    const kit = await serve((request): Answer => {
+      if (request.index === 0) {
+        const answer = honest(request, old, { etag: '"A"' });
+        return { ...answer, body: old.subarray(0, 2 * MIB), then: 'end' };
+      }
+      if (request.index > 1) return honest(request, file, { etag: '"B"' });
+      const whole = honest(request, file, { ranges: false });
+      return { ...whole, body: file.subarray(0, MIB / 2), then: 'end' };
+    });
+    await exactly(kit);
+  });
+
+  it('a server that gives short parts has each of them repeated in part', async () => {
+    const kit = await serve(
+      (request) => {
+        const served = request.index < 2 ? before : file;
+        const end = Math.min(request.to ?? file.length, file.length, request.from + 300_000);
+        return {
+          status: 206,
+          headers: {
+            'content-range': `bytes ${request.from}-${end - 1}/${file.length}`,
+            'content-length': String(end - request.from),
+          },
+          body: served.subarray(request.from, end),
+        };
+      },
+      { connections: 2 },
+    );
+    await exactly(kit);
+  });
+});

@@ -6,6 +6,8 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Checksum } from '../../../src/jobs/product.js';
+import { createTransferEngine } from '../../../src/transfer/index.js';
 import { failingOnce } from '../../support/failing-files.js';
 import { chunked, honest, type Answer, type Script } from '../../support/lying-server.js';
 import { bytesOf, useKits, md5, OVERLAP_BYTES, type Kit } from '../../support/transfer-kit.js';
@@ -734,3 +736,102 @@ it('F030 a 404 or 410 is gone', async () => {
     await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'SourceGone' });
   expect(kit.server.requests).toHaveLength(2);
 });
+
+describe('F015 a file of no bytes', () => {
+  const nothing = Buffer.alloc(0);
+  const empty = async () => serve(() => ({ headers: { 'content-length': '0' }, body: '' }));
+  it.each([
+    ['its digest says so', { expectedBytes: null }],
+    ['the catalogue says so', { checksums: [] }],
+  ])('is one where %s', async (_, changes) => {
+    const kit = await empty();
+    const result = await kit.fetch(kit.source(nothing, changes));
+    expect(result.bytes).toBe(0);
+    expect(kit.server.requests).toHaveLength(1);
+  });
+  it('is none where nobody does', async () => {
+    const kit = await empty();
+    const failure = kit.fetch(kit.source(nothing, { checksums: [], expectedBytes: null }));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceUnavailable' });
+  });
+});
+
+it('F003 whoever always sends more, and other bytes than announced, is given up on', async () => {
+  const kit = await serve((request): Answer => {
+    const answer = honest(request, file);
+    if (!request.isRanged)
+      return { ...answer, body: file.subarray(0, file.length / 2), then: 'end' };
+    return { ...answer, body: Buffer.concat([answer.body, Buffer.from('more')]), then: 'end' };
+  });
+  const checksums: Checksum[] = [{ algorithm: 'md5', value: md5(Buffer.from('other')) }];
+  const failure = kit.fetch(kit.source(file, { checksums }));
+  await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+});
+
+describe('an address that a redirect led to', () => {
+  const to = (location: string): Answer => ({
+    status: 302,
+    headers: { location, 'content-length': '0' },
+    body: '',
+  });
+  it.each<[string, Answer]>([
+    ['is silent', { silent: true }],
+    ['closes the connection', { head: '', body: '', then: 'end' }],
+    ['speaks no HTTP', { head: 'SSH-2.0-x\r\n\r\n', then: 'end' }],
+    ['has no such file any longer', { status: 404, headers: { 'content-length': '0' }, body: '' }],
+  ])('and that %s is asked for anew', async (_, dead) => {
+    let asked = 0;
+    let served = 0;
+    const kit = await serve((request): Answer => {
+      if (request.path.startsWith('/file')) return to(++asked === 1 ? '/one' : '/two');
+      const answer = honest(request, file, { etag: '"one"' });
+      if (request.path === '/two') return answer;
+      if (served++ > 0) return dead;
+      return { ...answer, body: answer.body.subarray(0, 100_000), then: 'end' };
+    });
+    await kit.fetch(kit.source(file));
+    expect(asked).toBe(2);
+  });
+
+  it('and that expires under several connections is asked for anew', async () => {
+    const large = bytesOf(4_000_000);
+    let generation = 0;
+    let served = 0;
+    const kit = await serve(
+      async (request) => {
+        if (request.path.startsWith('/file')) return to(`/signed/${generation}`);
+        if (served >= 3) [generation, served] = [generation + 1, 0];
+        if (Number(request.path.split('/')[2]) < generation) {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          return { status: 404, headers: { 'content-length': '0' }, body: '' };
+        }
+        served++;
+        return { ...honest(request, large, { etag: '"one"' }), sliceBytes: 32_768, everyMs: 4 };
+      },
+      { connections: 8 },
+    );
+    const limits = { blockBytes: 256 * 1024, headersMs: 2_000 };
+    const result = await kit.fetch(kit.source(large), { limits });
+    expect((await kit.content(result)).equals(large)).toBe(true);
+    expect(generation).toBeGreaterThan(0);
+  });
+});
+
+it.each(['under way', 'waiting for another try', 'waiting for an answer'])(
+  'F084 closing the engine ends a transfer that is %s',
+  async (what) => {
+    const kit = await serve((request): Answer => {
+      if (what === 'waiting for an answer') return { silent: true };
+      if (what === 'under way') return { ...honest(request, file), sliceBytes: 1_000, everyMs: 20 };
+      return { status: 429, headers: { 'retry-after': '3', 'content-length': '0' }, body: '' };
+    });
+    const engine = createTransferEngine({ hashThreads: 1 });
+    const options = { directory: kit.directory, signal: new AbortController().signal };
+    const going = engine.transfer(kit.source(file), options);
+    const failure = expect(going).rejects.toMatchObject({ code: 'Interrupted' });
+    setTimeout(() => void engine.close(), 100);
+    const startMs = performance.now();
+    await failure;
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+  },
+);
