@@ -5,7 +5,7 @@
  */
 import { ServiceError } from '../jobs/error-codes.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, tellsApart, type Reading } from './answer.js';
-import { isOfNothing } from './checksums.js';
+import { isOfNothing, usableChecksums } from './checksums.js';
 import type { Retry } from './errors.js';
 import { damaged, ObjectChanged, retry, tooMuch } from './errors.js';
 import type { HttpClient } from './http/client.js';
@@ -73,6 +73,7 @@ export class Fetcher {
   servesRanges = true;
   /** Nothing but the head of an answer that did not come whole says how long the file is, and no proof will. */
   isEndInDoubt: boolean;
+  readonly #mayBeEmpty: boolean;
   #saysHtml = false;
   /** Every answer so far has carried a validator that the others carried too. */
   #isVouched = true;
@@ -86,6 +87,8 @@ export class Fetcher {
   #resolved: string | null = null;
 
   constructor(readonly options: FetcherOptions) {
+    const { expectedBytes, checksums } = options.source;
+    this.#mayBeEmpty = expectedBytes === 0 || usableChecksums(checksums).some(isOfNothing);
     this.isEndInDoubt = !this.#isProvable;
   }
 
@@ -169,7 +172,7 @@ export class Fetcher {
         have: work.have,
         facts: work.facts,
         isProvable: this.#isProvable,
-        mayBeEmpty: source.expectedBytes === 0 || source.checksums.some(isOfNothing),
+        mayBeEmpty: this.#mayBeEmpty,
       };
       if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
       const reading = readDataAnswer(status, headers, framing, asked);
