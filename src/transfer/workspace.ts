@@ -71,6 +71,8 @@ export class Workspace {
   ): Promise<Workspace> {
     const { files, directory } = options;
     const isOfPart = state.part === owner.part;
+    // Whoever may still be alive writes for a moment longer: what we copy is read again.
+    if (owner.shared) state.checkpoint = null;
     const part = await openPart(files, directory, owner);
     try {
       state.part = owner.part;

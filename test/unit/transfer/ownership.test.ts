@@ -5,8 +5,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ServiceError } from '../../../src/jobs/error-codes.js';
 import { nodeFiles, type FileFacts, type Files } from '../../../src/transfer/files.js';
+import { createHashPool } from '../../../src/transfer/hash-pool.js';
+import { emptyState } from '../../../src/transfer/journal.js';
 import { Owner } from '../../../src/transfer/owner.js';
 import { openPart } from '../../../src/transfer/part-file.js';
+import { Workspace } from '../../../src/transfer/workspace.js';
 import { honest, type Script } from '../../support/lying-server.js';
 import { bytesOf, OVERLAP_BYTES, useKits, type Kit } from '../../support/transfer-kit.js';
 
@@ -221,4 +224,31 @@ it('tells durable bytes in order, a few times a second', async () => {
   expect(told).toEqual([...told].sort((a, b) => a - b));
   expect(told.at(-1)).toBe(file.length);
   expect(told.length).toBeLessThanOrEqual(4 * seconds + 3);
+});
+
+it('F083 digests that were saved do not stand for bytes that an earlier owner may have written since', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'nimbus-owner-'));
+  const pool = createHashPool(1);
+  const earlier = await Owner.take(nodeFiles, root);
+  try {
+    await writeFile(join(root, earlier.part), Buffer.alloc(64));
+    const owner = await Owner.take(nodeFiles, root);
+    expect(owner.shared).toBe(true);
+    const state = {
+      ...emptyState('asset'),
+      part: owner.part,
+      blocks: [{ offset: 0, length: 64, xxh64: '1111111111111111' }],
+      flushed: [{ start: 0, end: 64 }],
+      checkpoint: { upTo: 64, states: { md5: 'c3RhdGU=' } },
+    };
+    const options = { files: nodeFiles, pool, directory: root, onWritten: () => undefined };
+    const names = await readdir(root);
+    const work = await Workspace.open({ ...options, algorithms: ['md5'] }, owner, state, names);
+    expect(work.journal.state.checkpoint).toBeNull();
+    await work.close();
+  } finally {
+    await earlier.release();
+    await pool.close();
+    await rm(root, { recursive: true, force: true });
+  }
 });
