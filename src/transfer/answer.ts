@@ -74,6 +74,7 @@ function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
     end: total,
     saysTotal: total !== null,
     vouches: vouchesFor(asked.facts, said),
+    // An answer of unknown length may be a page, which is not as long as the file.
     facts: { ...withKnown(said, asked.facts), total },
     changed: changeOf(asked.facts, said),
   };

@@ -85,7 +85,13 @@ const SETTLING_MS = 30;
 export function honest(
   request: SeenRequest,
   file: Buffer,
-  options: { etag?: string | null; headers?: Record<string, string>; ranges?: boolean } = {},
+  options: {
+    etag?: string | null;
+    headers?: Record<string, string>;
+    ranges?: boolean;
+    /** Bytes that a part has at most. */
+    most?: number;
+  } = {},
 ): Answer & { body: Buffer; headers: Record<string, string> } {
   const headers: Record<string, string> = { ...options.headers };
   if (options.etag) headers.etag = options.etag;
@@ -98,7 +104,8 @@ export function honest(
       headers: { ...headers, 'content-range': `bytes */${file.length}`, 'content-length': '0' },
       body: Buffer.alloc(0),
     };
-  const end = Math.min(request.to ?? file.length, file.length);
+  const { most = Infinity } = options;
+  const end = Math.min(request.to ?? file.length, file.length, request.from + most);
   const body = ranged ? file.subarray(request.from, end) : file;
   if (ranged) headers['content-range'] = `bytes ${request.from}-${end - 1}/${file.length}`;
   headers['content-length'] = String(body.length);

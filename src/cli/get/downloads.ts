@@ -44,8 +44,7 @@ export interface DownloadSettings {
   /** Compares every digest that is known, not the cheapest of them alone. */
   everyDigest: boolean;
   proxyFor: ProxyFor;
-  /** Longest silence inside a body, in milliseconds. */
-  /** Before an answer begins, and inside it. */
+  /** Longest silence before an answer begins and inside it, in milliseconds; else what the engine takes for each. */
   silenceMs?: number;
   /** Tries in a row that bring nothing new, and waits that a server may ask for, before a file is given up. */
   tries: number;

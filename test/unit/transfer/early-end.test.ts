@@ -108,20 +108,6 @@ it('a connection that is closed before the end of what is on disk says nothing o
 });
 
 describe('answers that are short', () => {
-  const part = (request: SeenRequest, file: Buffer, most: number): Answer => {
-    const answer = honest(request, file, { etag });
-    const length = Math.min(answer.body.length, most);
-    return {
-      ...answer,
-      status: 206,
-      headers: {
-        etag,
-        'content-range': `bytes ${request.from}-${request.from + length - 1}/${file.length}`,
-        'content-length': String(length),
-      },
-      body: file.subarray(request.from, request.from + length),
-    };
-  };
   it.each([
     ['64 KiB at a time are gone on with after a cut', 65_536, {}],
     ['and where no digest tells', 65_536, { checksums: [] }],
@@ -129,9 +115,9 @@ describe('answers that are short', () => {
     const file = bytesOf(MIB);
     const kit = await serve(
       (request) => {
-        const answer = part(request, file, most);
+        const answer = honest(request, file, { etag, most });
         if (request.index !== 3) return answer;
-        return { ...answer, body: (answer.body as Buffer).subarray(0, 100), then: 'end' };
+        return { ...answer, body: answer.body.subarray(0, 100), then: 'end' };
       },
       { connections: 2 },
     );
@@ -147,20 +133,17 @@ describe('answers that are short', () => {
     });
     await kit.fetch(kit.source(file), { limits: { blockBytes: 16 * MIB } });
   });
-  it.each([
-    ['whole', (answer: Answer) => answer],
-    [
-      'cut',
-      (answer: Answer): Answer => {
-        const headers: Record<string, string> = { etag, 'content-length': '100' };
-        const range = answer.headers!['content-range'] as string;
-        headers['content-range'] = range.replace(/-\d+/, (end) => `-${Number(end.slice(1)) + 99}`);
-        return { ...answer, headers, then: 'end' };
-      },
-    ],
-  ] as const)('F016 a byte at a time, %s, are no progress', async (_, change) => {
+  it.each(['whole', 'cut'])('F016 a byte more each time, %s, is no progress', async (how) => {
     const file = bytesOf(200_000);
-    const kit = await serve((request) => change(part(request, file, 1)), { connections: 2 });
+    let end = 0;
+    const kit = await serve(
+      (request) => {
+        if (how === 'whole') return honest(request, file, { etag, most: 1 });
+        const answer = honest(request, file, { etag });
+        return { ...answer, body: file.subarray(request.from, ++end), then: 'end' };
+      },
+      { connections: 2 },
+    );
     await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'SourceUnavailable' });
     expect(kit.server.requests.length).toBeLessThan(20);
   });
