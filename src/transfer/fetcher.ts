@@ -283,7 +283,7 @@ export class Fetcher {
     this.#noteResumed(work);
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
     work.ledger.extend(claim, end);
-    await this.#stream(work, exchange, { ...request, start, end });
+    await this.#stream(work, exchange, request, { start, end });
     if (this.isUnpinned(work)) work.ledger.doubt(Math.min(claim.end, end));
     if (reading.saysTotal) this.isEndInDoubt = false;
     if (total !== null || reading.end !== null) return;
@@ -308,18 +308,18 @@ export class Fetcher {
   async #stream(
     work: Workspace,
     exchange: Exchange,
-    request: Request & { start: number; end: number },
+    { claim, pace, onBytes, onHold, onReceived }: Request,
+    { start, end }: { start: number; end: number },
   ): Promise<void> {
-    const { claim, start, end } = request;
     const before = work.ledger.bytes;
     const inlet = new Inlet(work.writer, {
       position: start,
       end,
       stopAt: claim.end,
-      pieceBytes: () => this.#pieceBytes(work, request.pace()),
+      pieceBytes: () => this.#pieceBytes(work, pace()),
       bandwidth: this.options.bandwidth,
-      onBytes: request.onBytes,
-      onHold: request.onHold,
+      onBytes,
+      onHold,
       inspect: (first) => this.#inspect(first, this.total(work)),
       onDifference: (at) => this.#onDifference(work, claim, start === 0, at),
     });
@@ -336,7 +336,7 @@ export class Fetcher {
     const isEarly = Number.isFinite(end) && start + exchange.received < end;
     const cut = ending.cut ?? (isEarly ? endedEarly() : null);
     const isAll = end >= Math.min(claim.end, this.total(work) ?? Infinity);
-    if (cut === null && !isOverrun && isAll) request.onReceived();
+    if (cut === null && !isOverrun && isAll) onReceived();
     await inlet.settle().finally(() => work.writer.connections--);
     if (isOverrun && !this.options.hasDigests) {
       // At once: whoever goes on after an end that comes too early must find nothing of it to believe.

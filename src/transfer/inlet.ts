@@ -23,7 +23,7 @@ export interface InletOptions {
   end: number;
   /** Where enough has come: the rest is somebody else's. */
   stopAt: number;
-  /** As many bytes are written together as it says at the moment, at most a slab. */
+  /** Asked for each piece: as many bytes are written together, at most a slab. */
   pieceBytes: () => number;
   bandwidth: Bandwidth | undefined;
   onBytes: (bytes: number) => void;
@@ -44,6 +44,8 @@ export class Inlet implements BodySink {
   #slab: Slab | null = null;
   #fill = 0;
   #cut = 0;
+  /** Where in the slab the piece is full that is being filled. */
+  #pieceEnd = 0;
   #position: number;
   #isSniffing: boolean;
   #placing = 0;
@@ -67,15 +69,9 @@ export class Inlet implements BodySink {
   }
 
   space(): Buffer {
-    if (!this.#slab) {
-      this.#slab = this.writer.takeSlab(this.options.pieceBytes());
-      // Memory and file lie alike on their pages, so that whole pages can be written directly.
-      this.#fill = this.#cut = this.#position % PAGE_BYTES;
-    }
-    // no more than a piece at a time: what is in memory alone is what an interruption costs
-    const end = Math.max(this.#cut + this.options.pieceBytes(), this.#fill + PAGE_BYTES);
-    const limited = this.#isLimited ? this.#fill + LIMITED_READ_BYTES : end;
-    return this.#slab.memory.subarray(this.#fill, Math.min(end, limited));
+    const slab = (this.#slab ??= this.#begin());
+    const limit = this.#isLimited ? LIMITED_READ_BYTES : Infinity;
+    return slab.memory.subarray(this.#fill, Math.min(this.#pieceEnd, this.#fill + limit));
   }
 
   filled(bytes: number): boolean {
@@ -93,8 +89,7 @@ export class Inlet implements BodySink {
       this.isStopped = true;
       throw retry('SourceUnavailable', 'Enough has come');
     }
-    if (this.#fill === this.#slab?.memory.length) this.#handIn(true);
-    else if (this.#fill - this.#cut >= this.options.pieceBytes()) this.#handIn(false);
+    if (this.#fill >= this.#pieceEnd) this.#handIn(this.#fill === this.#slab?.memory.length);
     if (this.#failure) throw this.#failure.error as Error;
     const holdMs = this.options.bandwidth?.take(bytes) ?? 0;
     this.#isLimited = holdMs > 0;
@@ -114,6 +109,20 @@ export class Inlet implements BodySink {
     this.#slab = null;
     if (this.#placing > 0) await new Promise<void>((resolve) => (this.#settled = resolve));
     if (this.#failure) throw this.#failure.error as Error;
+  }
+
+  #begin(): Slab {
+    const slab = this.writer.takeSlab(this.options.pieceBytes());
+    // Memory and file lie alike on their pages, so that whole pages can be written directly.
+    this.#fill = this.#cut = this.#position % PAGE_BYTES;
+    this.#beginPiece(slab);
+    return slab;
+  }
+
+  /** What is in memory alone is what an interruption costs: no more than a piece at a time, and no less than a page. */
+  #beginPiece({ memory }: Slab): void {
+    const end = this.#cut + Math.max(this.options.pieceBytes(), PAGE_BYTES);
+    this.#pieceEnd = Math.min(end, memory.length);
   }
 
   /** End of what has come, as an offset in the file. */
@@ -182,6 +191,7 @@ export class Inlet implements BodySink {
       this.#place({ slab: slab.hold(), start, length, position: this.#position });
       this.#position += length;
       this.#cut = upTo;
+      this.#beginPiece(slab);
     }
     if (this.#fill < slab.memory.length) return;
     this.#slab = null;

@@ -74,10 +74,9 @@ export class SlabPool {
   }
 
   /** The first of the shared memory that is free, so that what was used before is used again. */
-  #share(units: number, onFree: () => void): Slab | null {
-    const areFree = (at: number) => !this.#isTaken.slice(at, at + units).includes(true);
+  #share(units: 1 | 2, onFree: () => void): Slab | null {
     for (let at = 0; at < MOST; at += units) {
-      if (!areFree(at)) continue;
+      if (this.#isTaken[at] || this.#isTaken[at + units - 1]) continue;
       this.#isTaken.fill(true, at, at + units);
       const offset = at * SLAB_BYTES;
       const memory = Buffer.from(this.memory.buffer, offset, units * SLAB_BYTES);

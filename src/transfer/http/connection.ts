@@ -34,6 +34,7 @@ export class Connection {
   served = 0;
   /** Resolves once requests can be written; never rejects: failures go to the user. */
   readonly ready: Promise<void>;
+  readonly #isSecure: boolean;
   #socket: net.Socket | null = null;
   #user: ConnectionUser | null = null;
   #lentTo: ConnectionUser | null = null;
@@ -45,6 +46,7 @@ export class Connection {
   #hasEnded = false;
 
   constructor(readonly options: ConnectionOptions) {
+    this.#isSecure = options.url.protocol === 'https:';
     this.ready = new Promise((resolve) => this.#open(resolve));
   }
 
@@ -83,7 +85,7 @@ export class Connection {
 
   #open(onReady: () => void): void {
     const { url, rules, proxy } = this.options;
-    const isSecure = url.protocol === 'https:';
+    const isSecure = this.#isSecure;
     const target = proxy ?? url;
     const connect = {
       host: bareHost(target),
@@ -146,8 +148,7 @@ export class Connection {
    * the user's own must be where its next byte goes: not so while other bytes are to reach it first.
    */
   #lend(): Buffer {
-    const isSecure = this.options.url.protocol === 'https:';
-    const isNext = this.#user && !(this.#isPaused && (isSecure || this.#kept));
+    const isNext = this.#user && !(this.#isPaused && (this.#isSecure || this.#kept));
     this.#lentTo = isNext ? this.#user : null;
     return this.#lentTo?.space() ?? (this.#spare ??= Buffer.allocUnsafeSlow(SPARE_BYTES));
   }

@@ -31,12 +31,16 @@ it('D23 reads little at a time until a limit has let it through, and whenever it
   await inlet.settle();
 });
 
-it('has room for a read when its piece becomes smaller than what has come', async () => {
-  let pieceBytes = SLAB_BYTES;
+it('fills a piece that was begun, and makes the next one as small as it should be by then', async () => {
+  let pieceBytes = 4 * PAGE_BYTES;
   const inlet = inletWith({ pieceBytes: () => pieceBytes });
-  inlet.space();
-  inlet.filled(10 * PAGE_BYTES);
+  expect(inlet.space()).toHaveLength(4 * PAGE_BYTES);
+  inlet.filled(3 * PAGE_BYTES);
   pieceBytes = PAGE_BYTES;
+  expect(inlet.space()).toHaveLength(PAGE_BYTES);
+  inlet.filled(PAGE_BYTES - 10);
+  expect(inlet.space()).toHaveLength(10);
+  inlet.filled(10);
   expect(inlet.space()).toHaveLength(PAGE_BYTES);
   await inlet.settle();
 });
