@@ -13,6 +13,7 @@ export const EXIT = {
   temporary: 75,
   config: 78,
   interrupted: 130,
+  unread: 141,
   terminated: 143,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -30,6 +31,7 @@ export const EXIT_MEANINGS: [code: ExitCode, meaning: string][] = [
   [EXIT.temporary, 'busy: another process has it; try again later'],
   [EXIT.config, 'a variable of the environment cannot be used, or the directory that it names'],
   [EXIT.interrupted, 'stopped by Ctrl-C (SIGINT)'],
+  [EXIT.unread, 'whoever read the output has gone (SIGPIPE)'],
   [EXIT.terminated, 'stopped by SIGTERM'],
 ];
 

@@ -15,10 +15,12 @@ import { version } from './project.js';
 import { createRunner, type TerminalRunner } from './terminal.js';
 
 export async function runCli(argv: string[]): Promise<void> {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // `nimbus jobs list | head`: the reader has what it wanted.
-    process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.internal);
-  });
+  // `nimbus jobs list | head`: the reader has what it wanted. Whatever was not done is not said to be.
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) =>
+    process.exit(code === 'EPIPE' ? EXIT.unread : EXIT.unavailable),
+  );
+  // Nobody is there to be told; what was asked for can still be done.
+  process.stderr.on('error', () => undefined);
   let code: ExitCode = EXIT.ok;
   try {
     if (existsSync('.env')) (await import('../config.js')).loadDotEnv();

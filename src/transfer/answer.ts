@@ -146,19 +146,24 @@ export function tellsApart(facts: SourceFacts): boolean {
 
 function changeOf(before: SourceFacts | null, now: SourceFacts): string | null {
   if (!before) return null;
-  for (const [name, key] of [
-    ['ETag', 'etag'],
-    ['Last-Modified', 'lastModified'],
-    ['size', 'total'],
-  ] as const)
-    if (before[key] !== null && now[key] !== null && before[key] !== now[key])
-      return `its ${name} changed`;
-  return null;
+  const differs = (key: keyof SourceFacts): boolean =>
+    before[key] !== null && now[key] !== null && before[key] !== now[key];
+  // The bytes are the same, whatever else each of several machines says of them.
+  const isPinned = pinnedBy(before) !== null && before.etag === now.etag;
+  if (differs('etag') && weak(before.etag) !== weak(now.etag)) return 'its ETag changed';
+  if (differs('lastModified') && !isPinned) return 'its Last-Modified changed';
+  return differs('total') ? 'its size changed' : null;
 }
 
+/** A proxy between may weaken the ETag of what it passes on. @see RFC 9110 §8.8.3.2 */
+function weak(etag: string | null): string | undefined {
+  return etag?.replace(/^W\//, '');
+}
+
+/** What other words say there, as buckets keep whatever an upload has set, says nothing of the bytes. */
 function refuseEncoding(headers: Headers): void {
-  const encoding = headers['content-encoding']?.toLowerCase() ?? 'identity';
-  if (encoding !== 'identity')
+  const encoding = headers['content-encoding']?.toLowerCase() ?? '';
+  if (/\b(gzip|deflate|compress|br|zstd)\b/.test(encoding))
     throw new ServiceError('SourceRefused', `The server encodes the file as ${encoding}`);
 }
 

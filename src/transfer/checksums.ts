@@ -26,9 +26,14 @@ export function usableChecksums(announced: readonly Checksum[]): Checksum[] {
   return [...usable.values()];
 }
 
-/** Is it the digest of no bytes at all? Never said of BLAKE3. */
+/** BLAKE3 of no bytes; Node has all the others. */
+const BLAKE3_OF_NOTHING = 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262';
+
+/** Is it the digest of no bytes at all? */
 export function isOfNothing({ algorithm, value }: Checksum): boolean {
-  return algorithm !== 'blake3' && createHash(algorithm).digest('hex') === value.toLowerCase();
+  const ofNothing =
+    algorithm === 'blake3' ? BLAKE3_OF_NOTHING : createHash(algorithm).digest('hex');
+  return value.toLowerCase() === ofNothing;
 }
 
 /** What to compute: the cheapest announced one, everything asked for, and SHA-256 where that is nothing. */

@@ -4,7 +4,7 @@
  * a request is over, also when it was cut, and on its way to the journal unless an interruption may cost it.
  */
 import { ServiceError } from '../jobs/error-codes.js';
-import { pinnedBy, readDataAnswer, readErrorAnswer, tellsApart, type Reading } from './answer.js';
+import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
 import { isOfNothing, usableChecksums } from './checksums.js';
 import type { Retry } from './errors.js';
 import { damaged, ObjectChanged, retry, tooMuch } from './errors.js';
@@ -18,19 +18,12 @@ import { MAX_ERROR_BODY_BYTES } from './limits.js';
 import { isPageLike, mediaTypeOf } from './media-type.js';
 import { PAGE_BYTES, WIDE_BYTES } from './slabs.js';
 import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
+import { LEAST_PART_BYTES, Trust } from './trust.js';
 import type { Workspace } from './workspace.js';
 
 /** In bytes a second. Where bytes are known to come more slowly, fewer wait for each other: an interruption costs them. */
 const FAST_PACE = 256 * 1024 * 1024;
 const SOON_BYTES = 1024 * 1024;
-/** After an accident this many bytes must repeat themselves, four times as many after each difference. */
-const OVERLAP_BYTES = 64 * 1024;
-/** Times that served bytes may differ from those on disk before they count as another object's. */
-const MAX_DIFFERENCES = 4;
-const MOST_PATIENCE = 8;
-/** An answer that gives less than was asked for, and less than this, counts as a failure. */
-const LEAST_PART_BYTES = 4096;
-
 export interface FetcherOptions {
   source: TransferSource;
   client: HttpClient;
@@ -47,7 +40,7 @@ export interface Request {
   /** Whoever makes one request after another; counts answers in a row that refused the token. */
   lane: { denials: number };
   /** No other request for this file is under way. */
-  isAlone: boolean;
+  isAlone: () => boolean;
   /** Bytes a second over all connections, lately; 0 = not known yet. */
   pace: () => number;
   /** Several connections are meant: the answer must be just the part that was asked for. */
@@ -67,35 +60,22 @@ export class Fetcher {
   fetchedBytes = 0;
   /** Bytes that were there when the first useful answer came. */
   resumedFrom: number | null = null;
-  /** A server sent more than it had announced. */
-  wasOverrun = false;
-  /** A range was answered with everything, or not at all: one connection then. */
-  servesRanges = true;
-  /** Nothing but the head of an answer that did not come whole says how long the file is, and no proof will. */
-  isEndInDoubt: boolean;
+  readonly trust: Trust;
+  readonly #isProvable: boolean;
   readonly #mayBeEmpty: boolean;
   #saysHtml = false;
-  /** Every answer so far has carried a validator that the others carried too. */
-  #isVouched = true;
-  /** The shortest answer that was over before it had brought anything new. */
-  #shortest = Infinity;
-  #differences = 0;
-  #silences = 0;
   /** An answer came that may have been meant for an earlier request. */
   #distrustsKept = false;
   /** Where the redirects led last. */
   #resolved: string | null = null;
 
   constructor(readonly options: FetcherOptions) {
-    const { expectedBytes, checksums } = options.source;
+    const { source, hasDigests, limits } = options;
+    const { expectedBytes, checksums, slice } = source;
     this.#mayBeEmpty = expectedBytes === 0 || usableChecksums(checksums).some(isOfNothing);
-    this.isEndInDoubt = !this.#isProvable;
-  }
-
-  /** Would a file that is too short be found out in the end? */
-  get #isProvable(): boolean {
-    const { hasDigests, source } = this.options;
-    return hasDigests || source.expectedBytes !== null || source.slice !== undefined;
+    this.#isProvable = hasDigests || expectedBytes !== null || slice !== undefined;
+    const { blockBytes } = limits;
+    this.trust = new Trust({ hasDigests, isProvable: this.#isProvable, blockBytes });
   }
 
   /** Size of the file as far as anybody has said it. */
@@ -108,33 +88,11 @@ export class Fetcher {
     return work.hasEnded || (total !== null && work.have >= total);
   }
 
-  /** Would nothing tell if the object were replaced by another of its size? Then no bytes but those in order are of use. */
-  isUnpinned({ facts }: Workspace): boolean {
-    if (this.options.hasDigests || facts === null) return false;
-    return !this.#isVouched || !tellsApart(facts);
-  }
-
-  /** The object is another one: what was learnt of the server and of differences is void. */
-  startAnew(): void {
-    this.wasOverrun = false;
-    this.servesRanges = true;
-    this.isEndInDoubt = !this.#isProvable;
-    this.#isVouched = true;
-    this.#differences = 0;
-  }
-
-  /** Where answers are short, no more than leaves room for new bytes. */
-  get overlapBytes(): number {
-    const { blockBytes } = this.options.limits;
-    const wanted = Math.min(OVERLAP_BYTES, blockBytes / 4) * 4 ** this.#differences;
-    return Math.min(wanted, Math.floor(this.#shortest / 2));
-  }
-
   async fetch(work: Workspace, request: Request): Promise<void> {
     const { source, limits, client } = this.options;
     const { claim, lane, signal } = request;
     const shift = source.slice?.start ?? 0;
-    const isRanged = claim.start + shift > 0 || (request.isPart && this.servesRanges);
+    const isRanged = claim.start + shift > 0 || (request.isPart && this.trust.servesRanges);
     const last = Number.isFinite(claim.end) ? String(claim.end + shift - 1) : '';
     const pin = isRanged ? pinnedBy(work.facts) : null;
     const trustedHeaders = await source.headers(signal);
@@ -149,7 +107,7 @@ export class Fetcher {
         ...(pin !== null && { 'if-range': pin }),
       },
       trustedHeaders,
-      limits: { ...limits, idleMs: limits.idleMs * 2 ** this.#silences },
+      limits: { ...limits, idleMs: limits.idleMs * this.trust.patience },
       signal,
       client,
       fresh: this.#distrustsKept || !(this.options.hasDigests || pin !== null),
@@ -179,7 +137,7 @@ export class Fetcher {
       if (reading.kind !== 'whole' && reading.changed !== null && exchange.isReused)
         this.#distrustKept();
       if (status === 200 && isRanged && reading.kind === 'body' && reading.changed === null)
-        this.servesRanges = false;
+        this.trust.servesRanges = false;
       request.onAnswer(exchange.firstByteMs);
       await this.#receive(work, exchange, reading, request);
     } finally {
@@ -203,8 +161,8 @@ export class Fetcher {
   }
 
   #noRanges(message: string): Retry {
-    const wasServing = this.servesRanges;
-    this.servesRanges = false;
+    const wasServing = this.trust.servesRanges;
+    this.trust.servesRanges = false;
     return retry('SourceRefused', message, wasServing ? { waitMs: 0 } : {});
   }
 
@@ -236,7 +194,7 @@ export class Fetcher {
       source.rejected(asked.trustedHeaders);
       throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
     }
-    if (asked.isRanged && this.servesRanges && (status === 400 || status === 501))
+    if (asked.isRanged && this.trust.servesRanges && (status === 400 || status === 501))
       throw this.#noRanges(`The server answered ${status} to a range`);
     const body = await exchange.text(MAX_ERROR_BODY_BYTES);
     const translated = source.translate({ status, headers: { ...headers }, body });
@@ -267,12 +225,12 @@ export class Fetcher {
     if (reading.kind === 'changed') throw new ObjectChanged(reading.changed);
     const shift = slice?.start ?? 0;
     const start = reading.start - shift;
-    if (start < claim.start && (start < 0 || !isAlone))
+    if (start < claim.start && (start < 0 || !isAlone()))
       throw this.#noRanges('The server does not serve ranges');
     const served = reading.facts.total ?? work.facts?.total ?? null;
     if (slice && served !== null && served < slice.start + slice.bytes)
       throw new ServiceError('SourceChanged', 'The archive is shorter than its member needs');
-    this.#assertVouched(work, reading.vouches, start, claim);
+    await this.#assertVouched(work, reading.vouches, start, request);
     await work.learn({ ...reading.facts, total: served });
     const total = this.total(work);
     // An earlier answer, whose length nobody had said, brought more than there is.
@@ -284,8 +242,8 @@ export class Fetcher {
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
     work.ledger.extend(claim, end);
     await this.#stream(work, exchange, request, { start, end });
-    if (this.isUnpinned(work)) work.ledger.doubt(Math.min(claim.end, end));
-    if (reading.saysTotal) this.isEndInDoubt = false;
+    if (this.trust.isUnpinned(work.facts)) work.ledger.doubt(Math.min(claim.end, end));
+    if (reading.saysTotal) this.trust.isEndInDoubt = false;
     if (total !== null || reading.end !== null) return;
     const at = start + exchange.received;
     const isLess = at < work.have;
@@ -295,10 +253,17 @@ export class Fetcher {
     work.hasEnded = true;
   }
 
-  /** Where nothing says whose bytes these are, they must follow ones that repeat themselves. */
-  #assertVouched(work: Workspace, vouches: boolean, start: number, claim: Claim): void {
-    this.#isVouched &&= vouches;
-    if (vouches || start === 0 || start < claim.proof || !this.isUnpinned(work)) return;
+  /** Where nothing says whose bytes these are, they must follow ones that repeat themselves, and none may follow them. */
+  async #assertVouched(
+    work: Workspace,
+    vouches: boolean,
+    start: number,
+    { claim, isAlone }: Request,
+  ): Promise<void> {
+    this.trust.answered(vouches);
+    if (vouches || !this.trust.isUnpinned(work.facts)) return;
+    if ((start === 0 || start < claim.proof) && isAlone())
+      return await work.forgetBehind(claim.proof);
     work.ledger.doubt(claim.proof);
     throw retry('SourceUnavailable', 'Nothing tells that the answer is about the same file', {
       waitMs: 0,
@@ -311,7 +276,6 @@ export class Fetcher {
     { claim, pace, onBytes, onHold, onReceived }: Request,
     { start, end }: { start: number; end: number },
   ): Promise<void> {
-    const before = work.ledger.bytes;
     const inlet = new Inlet(work.writer, {
       position: start,
       end,
@@ -323,7 +287,7 @@ export class Fetcher {
       inspect: (first) => this.#inspect(first, this.total(work)),
       onDifference: (at) => this.#onDifference(work, claim, start === 0, at),
     });
-    const lingers = this.#isSuspicious(exchange.framing, this.total(work));
+    const lingers = this.#isSuspicious(exchange.framing, end, this.total(work));
     work.writer.connections++;
     const ending = await exchange.body(inlet, lingers).then(
       ({ excess }) => ({ excess, cut: null }),
@@ -331,7 +295,7 @@ export class Fetcher {
     );
     this.fetchedBytes += exchange.received;
     const isOverrun = ending.excess || inlet.isOverrun;
-    this.wasOverrun ||= isOverrun;
+    this.trust.wasOverrun ||= isOverrun;
     // The exchange holds an answer to its Content-Length, and to nothing else that says where it ends.
     const isEarly = Number.isFinite(end) && start + exchange.received < end;
     const cut = ending.cut ?? (isEarly ? endedEarly() : null);
@@ -343,19 +307,25 @@ export class Fetcher {
       work.ledger.doubt(await work.forget(start, Math.min(end, Number.MAX_SAFE_INTEGER)));
       throw tooMuch();
     }
-    if (exchange.received > 0) this.#silences = 0;
-    if (exchange.received >= LEAST_PART_BYTES && start + exchange.received <= claim.proof)
-      this.#shortest = Math.min(this.#shortest, exchange.received);
+    const { received: bytes } = exchange;
+    const { newBytes } = inlet;
+    const isBehind = start + bytes <= claim.proof;
+    this.trust.ended({ bytes, newBytes, isCut: cut !== null, isBehind }, work.facts);
+    if (cut === null && end === claim.proof && this.total(work) === null) {
+      // It may have no more: what is asked for behind it tells, and what is before it was just repeated.
+      work.ledger.settle(claim);
+      throw retry('SourceUnavailable', 'The answer ended where the file ends so far', {
+        waitMs: 0,
+      });
+    }
     if (cut === null || inlet.isStopped) {
-      const brought = work.ledger.bytes - before;
-      if (Number.isFinite(end) && end > 0 && brought < (isAll ? 1 : LEAST_PART_BYTES))
+      if (Number.isFinite(end) && end > 0 && newBytes < (isAll ? 1 : LEAST_PART_BYTES))
         throw retry('SourceUnavailable', 'The answer brought next to nothing');
       return;
     }
-    if (exchange.received === 0 && this.#silences < Math.log2(MOST_PATIENCE)) this.#silences++;
     // What was on disk before is not proven yet where the cut came early; where it was replaced, its end lies elsewhere now.
     work.ledger.doubt(claim.proof);
-    work.ledger.doubt(start + exchange.received);
+    work.ledger.doubt(start + bytes);
     throw cut;
   }
 
@@ -374,8 +344,9 @@ export class Fetcher {
   }
 
   /** An announced length that contradicts the catalogue may be a lie: does more come? */
-  #isSuspicious(framing: Framing, total: number | null): boolean {
+  #isSuspicious(framing: Framing, end: number, total: number | null): boolean {
     const { expectedBytes, slice } = this.options.source;
+    if (total !== null && end < total) return false;
     return !slice && framing.kind === 'length' && expectedBytes !== null && total !== expectedBytes;
   }
 
@@ -394,10 +365,11 @@ export class Fetcher {
     const { expectedBytes } = source;
     const contradicts = expectedBytes !== null && total !== null && total !== expectedBytes;
     const isUnproven = !hasDigests && total !== expectedBytes;
+    const isAsAnnounced = hasDigests && total !== null && total === expectedBytes;
     const isSmall = total === null || total <= MAX_ERROR_BODY_BYTES;
     const isPage =
       type === 'text/html'
-        ? contradicts || isUnproven || this.#saysHtml
+        ? contradicts || isUnproven || (this.#saysHtml && !isAsAnnounced)
         : contradicts && isSmall && isPageLike(type);
     if (isPage)
       throw retry('SourceRefused', `The server sent a page (${type}) instead of the product`, {
@@ -420,10 +392,9 @@ export class Fetcher {
       work.ledger.doubt(await work.forget(damagedFrom, claim.proof));
       throw damaged();
     }
-    if (++this.#differences > MAX_DIFFERENCES)
-      throw new ObjectChanged('the server sends other bytes than it did');
+    if (!this.trust.differed()) throw new ObjectChanged('the server sends other bytes than it did');
     if (startsAtZero) return await work.forgetBehind(at);
-    const from = Math.max(0, claim.proof - this.overlapBytes);
+    const from = Math.max(0, claim.proof - this.trust.overlapBytes);
     work.ledger.doubt(await work.forget(from, claim.proof));
     throw retry('SourceChanged', `The server does not repeat what is on disk at byte ${at}`);
   }

@@ -41,6 +41,8 @@ export class Inlet implements BodySink {
   isOverrun = false;
   /** All that was wanted has come, and the body goes on. */
   isStopped = false;
+  /** In the file by now, and not before. */
+  newBytes = 0;
   #slab: Slab | null = null;
   #fill = 0;
   #cut = 0;
@@ -207,7 +209,10 @@ export class Inlet implements BodySink {
         onFailure: (error) => this.#fail(error),
         isVoid: () => this.#failure !== null,
       })
-      .catch((error: unknown) => this.#fail(error))
+      .then(
+        (newBytes) => (this.newBytes += newBytes),
+        (error: unknown) => this.#fail(error),
+      )
       .finally(() => {
         if (--this.#placing === 0) this.#settled();
       });

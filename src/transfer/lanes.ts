@@ -32,6 +32,13 @@ export interface LanesOptions {
   onFailure: (error: unknown, letGo: () => void) => Promise<void>;
 }
 
+/** Of one request. */
+interface Failure {
+  error: unknown;
+  /** No byte of a body came. */
+  isBare: boolean;
+}
+
 export class Lanes {
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
@@ -86,17 +93,18 @@ export class Lanes {
         const claim = this.#claim();
         if (!claim) return;
         const failure = await this.#request(lane, claim);
-        if (failure && !(await this.#goesOn(failure.error, lane.slot))) return;
+        if (failure && !(await this.#goesOn(failure, lane.slot))) return;
       }
     } finally {
       lane.slot.release();
     }
   }
 
-  async #request(lane: { denials: number; slot: Slot }, claim: Claim) {
+  async #request(lane: { denials: number; slot: Slot }, claim: Claim): Promise<Failure | null> {
     const { work, fetcher, concurrency } = this.options;
     this.#busy++;
     let isBusy = true;
+    let isBare = true;
     const rest = () => {
       if (isBusy) this.#busy--;
       isBusy = false;
@@ -105,12 +113,15 @@ export class Lanes {
       await fetcher.fetch(work, {
         claim,
         lane,
-        isAlone: this.#busy === 1,
+        isAlone: () => this.#busy === 1,
         pace: () => concurrency.rate,
         isPart: this.#mayBeMany,
         signal: this.#signal,
         onAnswer: (firstByteMs) => concurrency.answered(firstByteMs),
-        onBytes: (bytes) => concurrency.received(bytes, performance.now()),
+        onBytes: (bytes) => {
+          isBare = false;
+          concurrency.received(bytes, performance.now());
+        },
         onHold: (isHeld) => concurrency.holds(isHeld ? 1 : -1, performance.now()),
         onReceived: () => {
           if (!this.#isAllClaimed) return;
@@ -121,7 +132,7 @@ export class Lanes {
       });
       return null;
     } catch (error) {
-      return { error };
+      return { error, isBare };
     } finally {
       rest();
       work.ledger.release(claim);
@@ -129,18 +140,20 @@ export class Lanes {
   }
 
   /** Should a lane that failed try again? Rejects where the whole transfer ends. */
-  async #goesOn(error: unknown, slot: Slot): Promise<boolean> {
+  async #goesOn({ error, isBare }: Failure, slot: Slot): Promise<boolean> {
     const { slots, concurrency } = this.options;
     if (this.#signal.aborted) throw cancelledError(this.#signal);
     if (error instanceof ObjectChanged || error instanceof PartialLost) throw error;
     const cause = error instanceof Retry ? error.error : error;
-    const isLast = this.#running.size === 1;
-    if (isServiceError(cause) && MAY_MEAN_TOO_MANY.includes(cause.code) && !isLast) {
-      if (cause.code === 'SourceThrottled') slots.refused();
-      concurrency.refused(this.#running.size - 1, performance.now());
+    const others = this.#running.size - 1;
+    const mayBeTooMany = isServiceError(cause) && MAY_MEAN_TOO_MANY.includes(cause.code);
+    const isSpare = error instanceof Retry && this.#busy > 0;
+    if (others > 0 && (mayBeTooMany || isSpare)) {
+      if (mayBeTooMany && cause.code === 'SourceThrottled') slots.refused();
+      // Servers refuse a connection too many in many ways; one that has begun to answer has not refused it.
+      if (mayBeTooMany || isBare) concurrency.refused(others, performance.now());
       return false;
     }
-    if (error instanceof Retry && !isLast && this.#busy > 0) return false;
     await this.options.onFailure(error, () => slot.release());
     return true;
   }
@@ -165,7 +178,7 @@ export class Lanes {
   #claim() {
     const { work, fetcher, concurrency, blockBytes } = this.options;
     const total = fetcher.total(work) ?? Infinity;
-    const isWholeAnswer = !this.#mayBeMany || !fetcher.servesRanges;
+    const isWholeAnswer = !this.#mayBeMany || !fetcher.trust.servesRanges;
     if (isWholeAnswer && this.#busy > 0) return null;
     const size = isWholeAnswer
       ? Infinity
@@ -173,7 +186,7 @@ export class Lanes {
         ? blockBytes
         : concurrency.requestBytes(work.ledger.unclaimed(total));
     const grain = Math.min(SLAB_BYTES, Math.max(PAGE_BYTES, blockBytes));
-    return work.ledger.claim(total, size, grain, fetcher.overlapBytes);
+    return work.ledger.claim(total, size, grain, fetcher.trust.overlapBytes);
   }
 
   /** Now and then: are more connections worth it? */
@@ -191,8 +204,8 @@ export class Lanes {
     this.#weighSaving(total);
     while (
       this.#busy > 0 &&
-      fetcher.servesRanges &&
-      !fetcher.isUnpinned(work) &&
+      fetcher.trust.servesRanges &&
+      !fetcher.trust.isUnpinned(work.facts) &&
       this.#running.size < concurrency.wanted &&
       !work.writer.pool.isTight &&
       work.ledger.unclaimed(total) > 0

@@ -60,6 +60,11 @@ export class Ledger {
     claim.end = to;
   }
 
+  /** The bytes before it have repeated themselves, though none came behind them. */
+  settle(claim: Claim): void {
+    claim.start = claim.proof;
+  }
+
   /** The claim is over, whatever came of it. */
   release(claim: Claim): void {
     const isProven = this.written.touches(claim.proof, claim.proof + 1);

@@ -63,7 +63,11 @@ export class PartWriter {
   isExpendable = false;
   /** The digests' state is saved with each flush, where it can be. */
   savesDigests = false;
-  readonly #queue: { piece: Piece; resolve: () => void; reject: (error: unknown) => void }[] = [];
+  readonly #queue: {
+    piece: Piece;
+    resolve: (newBytes: number) => void;
+    reject: (error: unknown) => void;
+  }[] = [];
   readonly #waiting = new Set<() => void>();
   #working = 0;
   /** A comparison is under way: what follows depends on it. */
@@ -117,10 +121,10 @@ export class PartWriter {
     queueMicrotask(() => this.#makeRoom());
   }
 
-  /** Takes the piece's hold on its slab over. Resolves when the bytes are in the file. */
-  async place(piece: Piece): Promise<void> {
+  /** Takes the piece's hold on its slab over. Resolves when the bytes are in the file, with how many were not there before. */
+  async place(piece: Piece): Promise<number> {
     this.#unwritten += piece.length;
-    await new Promise<void>((resolve, reject) => {
+    return await new Promise<number>((resolve, reject) => {
       this.#queue.push({ piece, resolve, reject });
       this.#work();
     });
@@ -200,12 +204,13 @@ export class PartWriter {
     }
   }
 
-  async #place(piece: Piece): Promise<void> {
+  async #place(piece: Piece): Promise<number> {
     const { slab, start, length, position } = piece;
     this.#throwFailure();
-    if (piece.isVoid()) return;
+    if (piece.isVoid()) return 0;
     await this.#assertOurs();
     const end = position + length;
+    let newBytes = 0;
     for (let at = position; at < end;) {
       const bytes = slab.memory.subarray(start + at - position, start + length);
       const known = Math.min(this.ledger.written.endAt(at), end) - at;
@@ -217,8 +222,10 @@ export class PartWriter {
         const fresh = Math.min(this.ledger.written.nextStart(at), end) - at;
         await this.#write(slab, start + at - position, fresh, at);
         at += fresh;
+        newBytes += fresh;
       }
     }
+    return newBytes;
   }
 
   async #write(slab: Slab, start: number, length: number, position: number): Promise<void> {

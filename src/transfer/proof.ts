@@ -85,16 +85,18 @@ export class Proof {
     verdict: Exclude<Verdict, { kind: 'verified' }>,
     { bytes, digests }: { bytes: number; digests: Checksum[] },
   ): Promise<never> {
-    if (this.fetcher.wasOverrun) {
-      this.fetcher.wasOverrun = false;
+    if (this.fetcher.trust.wasOverrun) {
+      this.fetcher.trust.wasOverrun = false;
       await work.forgetAll();
       return this.#fetchAgain(tooMuch().error);
     }
     const mayBeShort =
       verdict.kind === 'incomplete' || (verdict.kind === 'mismatch' && this.#wasShort(bytes));
     if (mayBeShort) {
-      if (verdict.kind === 'incomplete' && this.hasDigests && this.#incompleteAt === bytes)
-        return await this.#giveUpOn(work, verdict.error);
+      if (verdict.kind === 'incomplete' && this.#incompleteAt === bytes) {
+        if (this.hasDigests) return await this.#giveUpOn(work, verdict.error);
+        if (!this.fetcher.trust.servesRanges) throw verdict.error;
+      }
       this.#incompleteAt = bytes;
       await this.#askForMore(work);
       throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
@@ -109,7 +111,7 @@ export class Proof {
     const { expectedBytes, slice } = this.source;
     if (this.#askedForMore || slice || expectedBytes === bytes) return false;
     this.#askedForMore = true;
-    return this.fetcher.servesRanges;
+    return this.fetcher.trust.servesRanges;
   }
 
   /** Goes on behind what is there, as if nobody had said how long the file is. */
@@ -155,7 +157,7 @@ export class Proof {
 
   /** What is known to be damaged is fetched again; where nothing is known, everything is. */
   async #forgetRanges(work: Workspace, damaged: readonly ByteRange[]): Promise<void> {
-    if (damaged.length === 0 || !this.fetcher.servesRanges) return await work.forgetAll();
+    if (damaged.length === 0 || !this.fetcher.trust.servesRanges) return await work.forgetAll();
     for (const { start, bytes } of damaged) await work.forget(start, start + bytes);
   }
 }

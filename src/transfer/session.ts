@@ -102,7 +102,11 @@ export class Session {
     const { signal } = this.options;
     try {
       if (signal.aborted) throw cancelledError(signal);
-      const kept = await this.#open();
+      const kept = await this.#open().catch(async (error: unknown) => {
+        // Whoever was done with the directory has just removed it.
+        if (isServiceError(error) && error.details['errno'] === 'ENOENT') return await this.#open();
+        throw error;
+      });
       return kept ?? (await this.#untilVerified());
     } catch (error) {
       if (signal.aborted) throw cancelledError(signal);
@@ -219,8 +223,8 @@ export class Session {
       try {
         if (!this.#fetcher.isWhole(this.#work)) await this.#fetch();
         if (!this.#fetcher.isWhole(this.#work)) continue;
-        if (!this.#fetcher.isEndInDoubt) return await this.#verify();
-        this.#fetcher.isEndInDoubt = false;
+        if (!this.#fetcher.trust.isEndInDoubt) return await this.#verify();
+        this.#fetcher.trust.isEndInDoubt = false;
         await this.#doubtTheWhole();
       } catch (error) {
         if (this.#isOver) throw error;
@@ -300,7 +304,7 @@ export class Session {
     await work.forgetAll();
     this.#highWater = 0;
     await work.learn({ total: null, etag: null, lastModified: null, disposition: null });
-    this.#fetcher.startAnew();
+    this.#fetcher.trust.startAnew();
     this.#note({
       type: 'retried',
       reason: `The product changed: ${why}; the ${dropped} bytes of the old one are dropped`,
@@ -335,8 +339,11 @@ export class Session {
     await part.cut(bytes);
     await (this.#proof.hasDigests ? work.writer.sync() : work.writer.flush());
     const digests = await work.hash.digests(bytes, this.options.signal);
+    const { size } = await stored(part.file.stat());
+    if (size !== bytes) throw new PartialLost('The length of the partial file was changed');
     if (work.hash.damagedFrom === null) return digests;
     await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
+    this.#highWater = work.ledger.bytes;
     throw damaged();
   }
 

@@ -1,4 +1,5 @@
-// What a large product costs a worker in memory: RSS while it is fetched, verified and published, over the idle worker's.
+// What a large product costs a worker in memory: RSS while it is fetched, verified and published, over the idle worker's;
+// once for a worker that has just started, whose first job also loads what every job needs, and once more for the same one.
 //   npm run build && node test/bench/memory.bench.mjs [--runs 3] [--scale 1.8] [--minutes 15]
 // A real worker process, Temporal and the SQLite mirror; the sandbox serves one product of about 2 GiB.
 import { readFileSync } from 'node:fs';
@@ -23,20 +24,26 @@ await bounded({ minutes: Number(values.minutes) }, async (tools) => {
   });
   const product = await largestOf(stack.sandbox);
   console.log(`one product of ${(product.sizeBytes / 2 ** 30).toFixed(2)} GiB`);
-  const idles = [];
-  const peaks = [];
+  const first = [];
+  const second = [];
   for (let run = 0; run < Number(values.runs); run++) {
     await stack.worker.stop();
     await stack.worker.start();
-    await sleep(8_000);
-    idles.push(rssMiB(stack.worker));
-    peaks.push(await peakOfOne(stack, product));
+    for (const job of [first, second]) {
+      await sleep(8_000);
+      const idle = rssMiB(stack.worker);
+      job.push({ idle, peak: await peakOfOne(stack, product) });
+    }
   }
-  printSpreads(`memory of a worker, ${values.runs} runs`, [
-    ['idle MiB', idles, 0],
-    ['peak MiB', peaks, 0],
-    ['over idle MiB', peaks.map((peak, run) => peak - idles[run]), 0],
-  ]);
+  for (const [name, figures] of [
+    ['its first job', first],
+    ['its second job', second],
+  ])
+    printSpreads(`memory of a worker, ${name}, ${values.runs} runs`, [
+      ['idle MiB', figures.map(({ idle }) => idle), 0],
+      ['peak MiB', figures.map(({ peak }) => peak), 0],
+      ['over idle MiB', figures.map(({ idle, peak }) => peak - idle), 0],
+    ]);
 });
 
 async function peakOfOne(stack, product) {

@@ -30,8 +30,8 @@ export interface Answer {
   headers?: Record<string, string | string[]>;
   /** Sent as they are, in place of status and headers; the empty line included. */
   head?: Buffer | string;
-  /** In pieces where the whole would be too much to hold. */
-  body?: Buffer | string | Iterable<Buffer>;
+  /** In pieces where the whole would be too much to hold, or has pauses in it. */
+  body?: Buffer | string | Iterable<Buffer> | AsyncIterable<Buffer>;
   /**
    * Then: end cleanly, cut with a reset, fall silent for ever, or keep the connection for the next request. By default a
    * connection is kept when the body is as long as announced and the client has not asked to close it.
@@ -252,7 +252,7 @@ async function send(
   await inSlices(socket, head, answer.headSliceBytes ?? head.length, answer);
   const isHead = request.method === 'HEAD';
   let bodyBytes = 0;
-  for (const piece of isHead ? [] : piecesOf(answer.body)) {
+  for await (const piece of isHead ? [] : piecesOf(answer.body)) {
     bodyBytes += piece.length;
     await inSlices(socket, piece, answer.sliceBytes ?? 64 * 1024, answer, count);
     if (socket.destroyed) break;
@@ -292,7 +292,7 @@ async function inSlices(
   }
 }
 
-function piecesOf(body: Answer['body']): Iterable<Buffer> {
+function piecesOf(body: Answer['body']): Iterable<Buffer> | AsyncIterable<Buffer> {
   if (typeof body === 'string') return [Buffer.from(body)];
   return Buffer.isBuffer(body) ? [body] : (body ?? []);
 }

@@ -31,7 +31,7 @@ export function writerWith(
   );
 }
 
-export function placePage(writer: PartWriter, position: number): Promise<void> {
+export function placePage(writer: PartWriter, position: number): Promise<number> {
   return writer.place({
     slab: writer.takeSlab(),
     start: 0,

@@ -169,8 +169,11 @@ class Downloads {
     return join(this.#work, key);
   }
 
-  #discard(key: string): Promise<void> {
-    return removeFolder(this.#folderOf({ key }));
+  async #discard(key: string): Promise<void> {
+    // Not empty: another run has just taken it over.
+    await removeFolder(this.#folderOf({ key })).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOTEMPTY') throw error;
+    });
   }
 
   // ---- what is there already

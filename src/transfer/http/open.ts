@@ -2,6 +2,7 @@
  * Opens a URL, following redirects by hand: the provider's headers go to trusted hosts and nowhere else, https is never
  * left, strangers must be public, and a loop ends.
  */
+import { isUtf8 } from 'node:buffer';
 import { ServiceError } from '../../jobs/error-codes.js';
 import { MAX_REDIRECTS } from '../limits.js';
 import { shownUrl } from '../errors.js';
@@ -43,13 +44,17 @@ export async function open(options: OpenOptions): Promise<Opened> {
     seen.add(url.href);
     const trusted = isTrusted(url, options.rules);
     const { rules, limits, signal, client, fresh = false } = options;
-    const headers = { ...(trusted ? options.trustedHeaders : {}), ...options.headers };
+    const headers = {
+      'user-agent': 'nimbus',
+      ...(trusted ? options.trustedHeaders : {}),
+      ...options.headers,
+    };
     const exchange = await ask({ url, headers, rules, limits, signal, client, fresh });
     const location = isRedirect(exchange.status) ? exchange.headers.location : undefined;
     if (location === undefined) return { exchange, trusted, url: url.href };
     exchange.close();
     from = url;
-    url = parse(location, url);
+    url = parse(fromUtf8(location), url);
   }
   throw refused(`More than ${MAX_REDIRECTS} redirects`);
 }
@@ -66,6 +71,12 @@ async function ask(options: ExchangeOptions): Promise<Exchange> {
     await second.head();
     return second;
   }
+}
+
+/** Headers are read a byte for each character, and some servers write addresses in UTF-8. */
+function fromUtf8(value: string): string {
+  const bytes = Buffer.from(value, 'latin1');
+  return isUtf8(bytes) ? bytes.toString('utf8') : value;
 }
 
 function isRedirect(status: number): boolean {

@@ -426,6 +426,32 @@ describe('as a process', () => {
     expect(readdirSync(out)).toEqual(['big']);
   });
 
+  it('goes on when nobody is there any longer to be told', async () => {
+    const server = await serve((request) =>
+      request.index === 0
+        ? { status: 500, headers: { 'content-length': '0' } }
+        : honest(request, big, { etag: '"one"' }),
+    );
+    const child = start(['--json', server.url('/big')]);
+    child.stderr!.destroy();
+    const [code] = (await once(child, 'exit')) as [number | null];
+    expect(code).toBe(0);
+    expect(inOut('big').equals(big)).toBe(true);
+  });
+
+  it('does not say that all is there when whoever read its results left before', async () => {
+    const server = await serve((request) =>
+      request.path === '/big'
+        ? { ...honest(request, big, { etag: '"one"' }), sliceBytes: 256 * 1024, everyMs: 40 }
+        : honest(request, file),
+    );
+    const child = start(['--json', server.url('/small'), server.url('/big')]);
+    child.stdout!.destroy();
+    const [code] = (await once(child, 'exit')) as [number | null];
+    expect(code).toBe(141);
+    expect(existsSync(join(out, 'big'))).toBe(false);
+  });
+
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],

@@ -1,6 +1,6 @@
 /** Faults of the disk (F065, F067–F076): what is recorded as durable is durable, and errors are typed. */
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, truncateSync } from 'node:fs';
 import { link, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ import { nodeFiles, type Files } from '../../../src/transfer/files.js';
 import { failingFiles, failingOnce, type Plan } from '../../support/failing-files.js';
 import { seeded } from '../../support/faults.js';
 import { honest, type Script } from '../../support/lying-server.js';
-import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
+import { BLOCK_BYTES, bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
 
 const file = bytesOf(700_000);
 const etag = '"one"';
@@ -152,6 +152,22 @@ it('F067 fetches again what the disk did not keep as it was written', async () =
   expect(kit.notes).toContainEqual(
     expect.objectContaining({ reason: 'The disk gave back other bytes than were written' }),
   );
+});
+
+it('F067 what comes in the place of damage is progress', async () => {
+  let most = 600_000;
+  const kit = await serve((request) => {
+    const answer = honest(request, file, { etag });
+    return { ...answer, body: answer.body.subarray(0, most), then: 'end' };
+  });
+  const { part } = await halfway(kit);
+  const bytes = await readFile(part);
+  bytes.fill(0, 0, 10);
+  await writeFile(part, bytes);
+  most = BLOCK_BYTES;
+  const limits = { triesWithoutProgress: 3 };
+  const result = await kit.fetch(kit.source(file), { limits });
+  expect((await kit.content(result)).equals(file)).toBe(true);
 });
 
 it('F067 EIO when reading back what is compared with the answer: StoreUnavailable, then it goes on', async () => {
@@ -396,6 +412,32 @@ it('F073 starts from the truth on disk when the partial is deleted during the ru
     expect.objectContaining({ reason: 'The partial file was removed' }),
   );
 });
+
+it.each([1, -1])(
+  'F073 whoever changes the length of the partial file by %i does not change what is verified',
+  async (change) => {
+    let isChanged = false;
+    const kit = await serve(
+      good,
+      failingFiles(({ name, path }) => {
+        if (name !== 'datasync' || !/part\./.test(path) || isChanged) return undefined;
+        isChanged = true;
+        truncateSync(path, file.length + change);
+        return undefined;
+      }),
+    );
+    await fetchExactly(kit);
+    expect(isChanged).toBe(true);
+  },
+);
+
+it.each(['owner', 'part'])(
+  'F071 goes on when whoever was done with the directory has just removed it: %s',
+  async (name) => {
+    const kit = await serve(good, failingOnce('open', new RegExp(name), 'ENOENT'));
+    await fetchExactly(kit);
+  },
+);
 
 describe('F070 another device', () => {
   it('a rename that would cross devices is typed, and the next call goes on', async () => {

@@ -2,6 +2,7 @@
  * Another object in the place of the first, where little tells: no digest, and validators that are missing, come and go, or
  * are said by an answer that is none. A file is one object's or none.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { honest, type Answer, type SeenRequest } from '../../support/lying-server.js';
 import { bytesOf, useKits, type Kit } from '../../support/transfer-kit.js';
@@ -20,7 +21,7 @@ async function exactly(kit: Kit, changes = {}) {
   return result;
 }
 
-describe('F014 without digest or validator', () => {
+describe('F011 without digest or validator', () => {
   const slowly = { sliceBytes: 32 * 1024, everyMs: 5 };
 
   it.each([2, 5, 9])('an object that changes with request %i is noticed', async (at) => {
@@ -64,7 +65,7 @@ describe('F014 without digest or validator', () => {
   });
 });
 
-it('F014 an answer that leaves the ETag out does not make the next one right', async () => {
+it('F011 an answer that leaves the ETag out does not make the next one right', async () => {
   const etags = ['"A"', null, '"B"'];
   const kit = await serve(
     (request) => {
@@ -118,7 +119,7 @@ it('F010 a length that only the head of a cut answer has told is asked for again
   expect((await kit.content(result)).equals(file)).toBe(true);
 });
 
-describe('F014 validators that come and go', () => {
+describe('F011 validators that come and go', () => {
   const date = (day: number) => ({ 'last-modified': `Sun, 0${day} Nov 2026 00:00:00 GMT` });
   const weak = { etag: 'W/"one"' };
   it.each<[string, Record<string, string>[]]>([
@@ -164,3 +165,92 @@ describe('F014 validators that come and go', () => {
     await exactly(kit);
   });
 });
+
+describe('F010 parts that had an ETag, and an answer without validators among them', () => {
+  const parts = bytesOf(8 * MIB, 3);
+  const other = bytesOf(parts.length, 4);
+  const large = { blockBytes: MIB, triesWithoutProgress: 50, idleMs: 3000, headersMs: 3000 };
+  const isOneOf = (content: Buffer, ...objects: Buffer[]) =>
+    objects.some((object) => object.equals(content));
+
+  it.each([true, false])('fills no gap between them, ranges: %s', async (ranges) => {
+    // changed in place: the same up to behind where the gap begins
+    const after = Buffer.concat([parts.subarray(0, 700_000), bytesOf(parts.length - 700_000, 5)]);
+    let isAfter = false;
+    const kit = await serve(
+      (request): Answer => {
+        if (isAfter) return honest({ ...request, headers: {} }, after, { ranges });
+        const answer = honest(request, parts, { etag: '"one"' });
+        if (request.from === 0)
+          return { ...answer, body: answer.body.subarray(0, 600_000), then: 'reset' };
+        if (request.from < MIB) return { ...answer, body: '', then: 'hang' };
+        return { ...answer, sliceBytes: 16 * 1024, everyMs: 5 };
+      },
+      { connections: 4 },
+    );
+    kit.allow({ unproven: true });
+    const stop = new AbortController();
+    const stopping = setTimeout(() => stop.abort(), 1500);
+    const first = kit.fetch(source(kit), { limits: large, signal: stop.signal });
+    await expect(first).rejects.toMatchObject({ code: 'Cancelled' });
+    clearTimeout(stopping);
+    isAfter = true;
+    const result = await kit.fetch(source(kit, { expectedBytes: after.length }), { limits: large });
+    expect(isOneOf(await kit.content(result), after)).toBe(true);
+  });
+
+  it('is none of theirs that was asked for alone, and came when others were at work', async () => {
+    let refused = 0;
+    let isOver = false;
+    let askedAtMs = 0;
+    const kit = await serve(
+      async (request): Promise<Answer> => {
+        const answer = honest(request, parts, { etag: '"one"' });
+        const slowly = { ...answer, sliceBytes: 16 * 1024, everyMs: 10 };
+        if (isOver) return slowly;
+        if (request.index < 4) {
+          askedAtMs = performance.now();
+          return { ...slowly, body: answer.body.subarray(0, 600_000), then: 'reset' };
+        }
+        if (refused > 0 || performance.now() - askedAtMs < 900) {
+          refused++;
+          await sleep(60);
+          refused--;
+          return { head: '', body: '', then: 'reset' };
+        }
+        isOver = true;
+        await sleep(300);
+        const headers = { 'content-length': String(other.length) };
+        return { headers, body: other };
+      },
+      { connections: 4 },
+    );
+    kit.allow({ unproven: true });
+    const result = await kit.fetch(source(kit, { expectedBytes: null }), { limits: large });
+    expect(isOneOf(await kit.content(result), parts, other)).toBe(true);
+  });
+});
+
+it.each([0, 3])(
+  'F011 cuts do not shorten the proof: two objects share what %i answers end with',
+  async (cuts) => {
+    // no data in either, where the first answer was cut
+    const [first, second] = [before, file].map((object) => {
+      const bytes = Buffer.from(object);
+      return bytes.fill(0, MIB - 9_000, MIB + 20_000);
+    }) as [Buffer, Buffer];
+    const kit = await serve((request): Answer => {
+      if (request.index > cuts) return honest(request, second);
+      const answer = honest(request, first);
+      return { ...answer, body: answer.body.subarray(0, MIB - request.from), then: 'end' };
+    });
+    kit.allow({ unproven: true });
+    const wide = { limits: { ...limits, blockBytes: 16 * MIB } };
+    const ended = await kit.fetch(source(kit), wide).then(
+      async (result) => await kit.content(result),
+      (error: unknown) => error,
+    );
+    if (Buffer.isBuffer(ended)) expect(ended.equals(second)).toBe(true);
+    else expect(ended).toMatchObject({ code: 'SourceChanged' });
+  },
+);

@@ -739,9 +739,15 @@ it('F030 a 404 or 410 is gone', async () => {
 
 describe('F015 a file of no bytes', () => {
   const nothing = Buffer.alloc(0);
+  // @see https://github.com/BLAKE3-team/BLAKE3/blob/master/test_vectors/test_vectors.json
+  const blake3OfNothing = {
+    algorithm: 'blake3' as const,
+    value: 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262',
+  };
   const empty = async () => serve(() => ({ headers: { 'content-length': '0' }, body: '' }));
   it.each([
     ['its digest says so', { expectedBytes: null }],
+    ['its BLAKE3 says so', { checksums: [blake3OfNothing], expectedBytes: null }],
     ['the catalogue says so', { checksums: [] }],
   ])('is one where %s', async (_, changes) => {
     const kit = await empty();

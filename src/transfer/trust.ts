@@ -1,0 +1,98 @@
+/**
+ * What one transfer has learnt of its server, and how much of what comes may be believed therefore. Void once the
+ * object is another one, but for how long it may be silent. Pure.
+ */
+import { tellsApart } from './answer.js';
+import type { SourceFacts } from './records.js';
+
+/** After an accident this many bytes must repeat themselves, four times as many after each difference. */
+const OVERLAP_BYTES = 64 * 1024;
+/** Times that served bytes may differ from those on disk before they count as another object's. */
+const MAX_DIFFERENCES = 4;
+const MOST_PATIENCE = 8;
+/** An answer that gives less than was asked for, and less than this, counts as a failure. */
+export const LEAST_PART_BYTES = 4096;
+
+export interface TrustOptions {
+  /** Are there announced digests that will decide in the end? */
+  hasDigests: boolean;
+  /** Would a file that is too short be found out in the end? */
+  isProvable: boolean;
+  blockBytes: number;
+}
+
+/** How an answer ended. */
+export interface Ending {
+  /** Its body's, also those that repeated themselves. */
+  bytes: number;
+  /** Those that were not in the file yet. */
+  newBytes: number;
+  /** It was over before it had brought all of its own range. */
+  isCut: boolean;
+  /** It was over before the first byte that was wanted. */
+  isBehind: boolean;
+}
+
+export class Trust {
+  /** A range was answered with everything, or not at all: one connection then. */
+  servesRanges = true;
+  /** More came than had been announced. */
+  wasOverrun = false;
+  /** Nothing but the head of an answer that did not come whole says how long the file is, and no proof will. */
+  isEndInDoubt: boolean;
+  /** Every answer so far has carried a validator that the others carried too. */
+  #isVouched = true;
+  /** The shortest answer that was over before it had brought anything new. */
+  #shortest = Infinity;
+  #differences = 0;
+  #silences = 0;
+
+  constructor(readonly options: TrustOptions) {
+    this.isEndInDoubt = !options.isProvable;
+  }
+
+  /** The object is another one. */
+  startAnew(): void {
+    this.servesRanges = true;
+    this.wasOverrun = false;
+    this.isEndInDoubt = !this.options.isProvable;
+    this.#isVouched = true;
+    this.#shortest = Infinity;
+    this.#differences = 0;
+  }
+
+  /** @param vouches see Reading */
+  answered(vouches: boolean): void {
+    this.#isVouched &&= vouches;
+  }
+
+  /** Would nothing tell if the object were replaced by another of its size? Then no bytes but those in order are of use. */
+  isUnpinned(facts: SourceFacts | null): boolean {
+    if (this.options.hasDigests || facts === null) return false;
+    return !this.#isVouched || !tellsApart(facts);
+  }
+
+  /** So many bytes must repeat themselves: where answers are short, no more than leaves room for new ones. */
+  get overlapBytes(): number {
+    const wanted = Math.min(OVERLAP_BYTES, this.options.blockBytes / 4) * 4 ** this.#differences;
+    return Math.min(wanted, Math.floor(this.#shortest / 2));
+  }
+
+  /** Silence is borne so many times as long as usual. */
+  get patience(): number {
+    return Math.min(2 ** this.#silences, MOST_PATIENCE);
+  }
+
+  ended({ bytes, newBytes, isCut, isBehind }: Ending, facts: SourceFacts | null): void {
+    if (newBytes > 0) this.#silences = 0;
+    else if (isCut) this.#silences++;
+    // A cut says nothing of how much comes the next time: the proof is not given up for it where nothing else tells.
+    if (!isBehind || bytes < LEAST_PART_BYTES || (isCut && this.isUnpinned(facts))) return;
+    this.#shortest = Math.min(this.#shortest, bytes);
+  }
+
+  /** Served bytes differ from those on disk. @returns whether that may still be an accident */
+  differed(): boolean {
+    return ++this.#differences <= MAX_DIFFERENCES;
+  }
+}

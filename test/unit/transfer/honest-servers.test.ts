@@ -1,0 +1,206 @@
+/** What servers do that mean well: machines that stand in for each other, limits, pauses, and words of their own in headers. */
+import { gzipSync } from 'node:zlib';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import {
+  chunked,
+  honest,
+  type Answer,
+  type Script,
+  type SeenRequest,
+} from '../../support/lying-server.js';
+import { bytesOf, md5, useKits, type Kit } from '../../support/transfer-kit.js';
+
+const MIB = 1024 * 1024;
+const file = bytesOf(3 * MIB);
+const etag = '"one"';
+const slowly = { sliceBytes: 32 * 1024, everyMs: 3 };
+const limits = { blockBytes: MIB / 4, triesWithoutProgress: 5 };
+const undigested = { checksums: [] };
+const serve = useKits();
+
+async function exactly(kit: Kit, changes = {}, content = file) {
+  const result = await kit.fetch(kit.source(content, changes), { limits });
+  expect((await kit.content(result)).equals(content)).toBe(true);
+  return result;
+}
+
+describe.each([
+  ['with a digest', {}],
+  ['without one', undigested],
+])('F010 machines that stand in for each other, %s', (_, changes) => {
+  const serveAnd = (headersOf: (index: number) => Record<string, string>) =>
+    serve(
+      (request) => ({
+        ...honest(request, file, { etag, headers: headersOf(request.index) }),
+        ...slowly,
+      }),
+      { connections: 4 },
+    );
+
+  it('may date the bytes of one strong ETag differently', async () => {
+    const kit = await serveAnd((index) => ({
+      'last-modified': `Sun, 0${1 + (index % 2)} Nov 2026 00:00:00 GMT`,
+    }));
+    await exactly(kit, changes);
+    expect(kit.notes).toEqual([]);
+  });
+
+  it('may weaken an ETag', async () => {
+    const kit = await serve(
+      (request) => {
+        const { headers, ...answer } = honest(request, file, { etag });
+        return { ...answer, headers: { ...headers, etag: request.index % 2 ? `W/${etag}` : etag } };
+      },
+      { connections: 4 },
+    );
+    await exactly(kit, changes);
+  });
+});
+
+describe('F019 a Content-Encoding that encodes nothing', () => {
+  const gzipped = gzipSync(file);
+  it.each(['', 'none', 'binary', 'utf-8', 'aws-chunked', 'identity'])('"%s"', async (coding) => {
+    const headers = { 'content-encoding': coding };
+    const kit = await serve((request) => honest(request, gzipped, { etag, headers }));
+    await exactly(kit, {}, gzipped);
+  });
+  it.each(['gzip', 'x-gzip', 'aws-chunked, gzip', 'br', 'zstd', 'deflate', 'compress'])(
+    'is not "%s"',
+    async (coding) => {
+      const headers = { 'content-encoding': coding };
+      const kit = await serve((request) => honest(request, gzipped, { etag, headers }));
+      await expect(exactly(kit, {}, gzipped)).rejects.toMatchObject({ code: 'SourceRefused' });
+    },
+  );
+});
+
+it('F012 a page that was announced as it is, is no page in the place of something', async () => {
+  const page = Buffer.from(`<!DOCTYPE html><html><body>${'preview '.repeat(500)}</body></html>`);
+  const headers = { 'content-type': 'text/html' };
+  const kit = await serve((request) => honest(request, page, { etag, headers }));
+  await exactly(kit, {}, page);
+});
+
+it.each<[string, Record<string, string>]>([
+  ['nimbus', {}],
+  ['survey/2', { 'user-agent': 'survey/2' }],
+])('says who it is: %s', async (name, headers) => {
+  const kit = await serve((request) => honest(request, file));
+  await exactly(kit, { headers: async () => headers });
+  expect(kit.server.requests[0]?.headers['user-agent']).toBe(name);
+});
+
+it('follows an address in UTF-8 that nobody has escaped', async () => {
+  const moved = 'HTTP/1.1 302 Found\r\nLocation: /dät\r\nContent-Length: 0\r\n\r\n';
+  const kit = await serve((request): Answer => {
+    if (request.path === '/d%C3%A4t') return honest(request, file);
+    if (request.index > 0) return { status: 404, headers: { 'content-length': '0' } };
+    return { head: Buffer.from(moved, 'utf8'), then: 'end' };
+  });
+  await exactly(kit);
+});
+
+describe('one connection is allowed, and others are refused', () => {
+  const large = bytesOf(6 * MIB);
+  it.each<[string, Answer]>([
+    ['by a 503', { status: 503, headers: { 'content-length': '0' } }],
+    ['by a 429', { status: 429, headers: { 'content-length': '0' } }],
+    ['by a reset', { head: '', body: '', then: 'reset' }],
+  ])('%s: they are not tried again and again', async (_, refusal) => {
+    const kit = await serve(
+      (request) =>
+        request.atOnce > 1
+          ? refusal
+          : { ...honest(request, large, { etag }), sliceBytes: 16 * 1024, everyMs: 5 },
+      { connections: 4 },
+    );
+    await exactly(kit, {}, large);
+    const parts = large.length / limits.blockBytes;
+    expect(kit.server.requests.length).toBeLessThan(parts + 10);
+  });
+});
+
+describe('a pause that is longer than the limit, at one place of the file', () => {
+  const pausing =
+    (answerOf: (request: SeenRequest) => ReturnType<typeof honest>): Script =>
+    (request) => {
+      const answer = answerOf(request);
+      const from = answer.status === 206 ? request.from : 0;
+      const paused = async function* () {
+        yield answer.body.subarray(0, Math.max(0, MIB - from));
+        await sleep(450);
+        yield answer.body.subarray(Math.max(0, MIB - from));
+      };
+      return { ...answer, body: from < MIB ? paused() : answer.body };
+    };
+
+  it.each([true, false])('is waited for the longer, ranges: %s', async (ranges) => {
+    const kit = await serve(pausing((request) => honest(request, file, { etag, ranges })));
+    await exactly(kit);
+    expect(kit.server.requests.length).toBeLessThanOrEqual(4);
+  });
+});
+
+describe('a catalogue whose size is wrong', () => {
+  it('costs no part its connection', async () => {
+    const kit = await serve((request) => honest(request, file, { etag, most: MIB / 4 }), {
+      connections: 2,
+    });
+    await exactly(kit, { expectedBytes: file.length + 1 });
+    expect(kit.server.requests.length).toBeGreaterThan(8);
+    expect(kit.server.connections().accepted).toBeLessThanOrEqual(3);
+  });
+
+  it.each([-1, 1, 1000])(
+    'by %i, and nothing to prove the file by: a whole that came twice is asked for no more',
+    async (off) => {
+      const kit = await serve(() => ({
+        headers: { 'transfer-encoding': 'chunked' },
+        body: chunked(file),
+      }));
+      const expectedBytes = file.length + off;
+      await expect(exactly(kit, { ...undigested, expectedBytes })).rejects.toMatchObject({
+        code: 'SourceRefused',
+      });
+      expect(kit.server.requests).toHaveLength(2);
+    },
+  );
+});
+
+describe('parts that do not say how long the file is', () => {
+  const parts: Script = (request) => {
+    const answer = honest(request, file, { etag });
+    const range = answer.headers['content-range'];
+    if (range) answer.headers['content-range'] = range.replace(/\/\d+$/, '/*');
+    return answer;
+  };
+
+  it.each([
+    ['with a digest', {}],
+    ['without one', { ...undigested, expectedBytes: null }],
+  ])('end where nothing follows, whoever asks: %s', async (_, changes) => {
+    let isHeld = true;
+    const kit = await serve(
+      (request) => (isHeld && request.from >= file.length ? { silent: true } : parts(request)),
+      { connections: 2 },
+    );
+    const source = kit.source(file, { expectedBytes: null, ...changes });
+    const once = { limits: { ...limits, triesWithoutProgress: 1 } };
+    await expect(kit.fetch(source, once)).rejects.toMatchObject({ code: 'SourceUnavailable' });
+    isHeld = false;
+    await exactly(kit, { expectedBytes: null, ...changes });
+  });
+
+  it('heal a wrong byte', async () => {
+    const wrong = Buffer.from(file);
+    wrong[2 * MIB]! ^= 1;
+    const kit = await serve((request) =>
+      request.index === 0 ? { ...honest(request, wrong, { etag }) } : parts(request),
+    );
+    await exactly(kit, {
+      expectedBytes: null,
+      checksums: [{ algorithm: 'md5', value: md5(file) }],
+    });
+  });
+});
