@@ -12,6 +12,8 @@ export interface FaultCase {
   isPinned: boolean;
   isDated: boolean;
   servesRanges: boolean;
+  hidesTotal: boolean;
+  most: number | null;
   connections: number;
   takes: number | null;
   faults: Fault[];
@@ -65,6 +67,8 @@ export function drawCase(seed: number, index: number, slowShare = 0.02): FaultCa
     isPinned: random() < 0.5,
     isDated: random() < 0.3,
     servesRanges: random() < 0.8,
+    hidesTotal: random() < 0.1,
+    most: random() < 0.1 ? oneOf(20_000, 100_000, 1_000_000) : null,
     connections: 1 + below(8),
     takes: random() < 0.2 ? 1 + below(4) : null,
     faults: Array.from({ length: below(12) }, fault),
@@ -86,6 +90,8 @@ export function worldOf(one: FaultCase, index: number, forbiddenHost: string): W
     etag: one.isPinned ? `"${index}"` : null,
     lastModified: one.isDated ? 'Wed, 01 Jan 2025 00:00:00 GMT' : null,
     servesRanges: one.servesRanges,
+    hidesTotal: one.hidesTotal,
+    ...(one.most !== null && { most: one.most }),
     takes: one.takes,
     faults: one.faults,
     validToken: 0,

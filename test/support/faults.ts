@@ -25,6 +25,10 @@ export interface World {
   etag: string | null;
   lastModified: string | null;
   servesRanges: boolean;
+  /** Its parts never say how long the file is. */
+  hidesTotal?: boolean;
+  /** Bytes that its parts have at most. */
+  most?: number;
   faults: Fault[];
   /** Tokens below this one have expired; the client sends `Bearer <number>`. */
   validToken: number;
@@ -93,6 +97,11 @@ function claiming({ good }: Play, headers: Record<string, string>): Answer {
 function withoutLength({ good }: Play): Record<string, string> {
   const { 'content-length': _, ...headers } = good.headers;
   return headers;
+}
+
+function hideTotal(headers: Record<string, string>): void {
+  const range = headers['content-range'];
+  if (range !== undefined) headers['content-range'] = range.replace(/\/\d+$/, '/*');
 }
 
 function redirect(location: string, status = 302): Answer {
@@ -303,7 +312,9 @@ export const FAULTS: Record<string, Kind> = {
   'Content-Range without a total': anyone((play) => {
     const range = play.good.headers['content-range'];
     if (range === undefined) return play.good;
-    return claiming(play, { 'content-range': range.replace(/\/\d+$/, '/*') });
+    const headers = { ...play.good.headers };
+    hideTotal(headers);
+    return { ...play.good, headers };
   }),
   'Content-Range with another total': anyone((play) => {
     const range = play.good.headers['content-range'];
@@ -641,7 +652,9 @@ export function scripted(worldOf: (request: SeenRequest) => World | undefined): 
       etag: world.etag,
       ranges: world.servesRanges,
       ...(world.lastModified !== null && { headers: { 'last-modified': world.lastModified } }),
+      ...(world.most !== undefined && { most: world.most }),
     });
+    if (world.hidesTotal) hideTotal(good.headers);
     const token = Number(/^Bearer (\d+)/.exec(request.headers.authorization ?? '')?.[1] ?? -1);
     if (token < world.validToken) return empty(401);
     if (world.takes !== null && request.atOnce > world.takes)
