@@ -2,10 +2,13 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { preferredCiphers } from '../../../src/transfer/http/connection.js';
 import { certificateFor, hasOpenssl, type Identity } from '../../support/certificates.js';
 import { compileTransfer } from '../../support/compiled-transfer.mjs';
 import {
@@ -32,6 +35,12 @@ it('F017 a handshake that never ends is a connect timeout', async () => {
   });
 });
 
+it('prefers no cipher that this process does not allow', () => {
+  const [aes128, aes256] = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384'];
+  expect(preferredCiphers(`${aes256}:${aes128}:HIGH`)).toBe(`${aes128}:${aes256}:HIGH`);
+  expect(preferredCiphers(`${aes256}:HIGH`)).toBe(`${aes256}:HIGH`);
+});
+
 describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
   let scratch: string;
   let compiled: Awaited<ReturnType<typeof compileTransfer>>;
@@ -53,6 +62,22 @@ describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
   afterEach(async () => {
     await secure?.close();
     secure = undefined;
+  });
+
+  it('asks for the cheapest of the good ciphers', async () => {
+    const server = tls.createServer({ ...good, honorCipherOrder: false });
+    let chosen: string | undefined;
+    server.on('keylog', (_line, socket) => (chosen = socket.getCipher()?.name));
+    server.on('tlsClientError', () => undefined).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const kit = await serve(() => ({}));
+    kit.allow({ hosts: [host] });
+    const source = kit.source(file, { url: `https://${host}/file`, trustedHosts: [host] });
+    // nobody here trusts the certificate, which is looked at once the cipher is settled
+    await expect(kit.fetch(source)).rejects.toMatchObject({ code: 'SourceRefused' });
+    await expect.poll(() => chosen).toBe('TLS_AES_128_GCM_SHA256');
+    server.close();
   });
 
   async function serveSecurely(script: Script, identity: Identity, options?: LyingServerOptions) {
