@@ -24,6 +24,7 @@ import type { Workspace } from './workspace.js';
 /** In bytes a second. Where bytes are known to come more slowly, fewer wait for each other: an interruption costs them. */
 const FAST_PACE = 256 * 1024 * 1024;
 const SOON_BYTES = 1024 * 1024;
+
 export interface FetcherOptions {
   source: TransferSource;
   client: HttpClient;
@@ -346,8 +347,9 @@ export class Fetcher {
   /** An announced length that contradicts the catalogue may be a lie: does more come? */
   #isSuspicious(framing: Framing, end: number, total: number | null): boolean {
     const { expectedBytes, slice } = this.options.source;
-    if (total !== null && end < total) return false;
-    return !slice && framing.kind === 'length' && expectedBytes !== null && total !== expectedBytes;
+    if (slice || framing.kind !== 'length' || expectedBytes === null || total === null)
+      return false;
+    return total !== expectedBytes && end >= total;
   }
 
   #noteResumed(work: Workspace): void {

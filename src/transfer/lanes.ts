@@ -147,11 +147,15 @@ export class Lanes {
     const cause = error instanceof Retry ? error.error : error;
     const others = this.#running.size - 1;
     const mayBeTooMany = isServiceError(cause) && MAY_MEAN_TOO_MANY.includes(cause.code);
+    // Whoever came with an expired token asks again with the next one; once in a row, see Fetcher.
+    if (others > 0 && error instanceof Retry && error.error.code === 'SourceDenied') return true;
     const isSpare = error instanceof Retry && this.#busy > 0;
     if (others > 0 && (mayBeTooMany || isSpare)) {
       if (mayBeTooMany && cause.code === 'SourceThrottled') slots.refused();
-      // Servers refuse a connection too many in many ways; one that has begun to answer has not refused it.
-      if (mayBeTooMany || isBare) concurrency.refused(others, performance.now());
+      // Servers refuse a connection too many in many ways. One that has begun with a body has not, nor is it a refusal what
+      // can be asked again at once.
+      const isRefusal = isBare && isSpare && error.options.waitMs !== 0;
+      if (mayBeTooMany || isRefusal) concurrency.refused(others, performance.now());
       return false;
     }
     await this.options.onFailure(error, () => slot.release());

@@ -121,6 +121,27 @@ describe('one connection is allowed, and others are refused', () => {
   });
 });
 
+it('a token that expires costs no connections', async () => {
+  const large = bytesOf(6 * MIB);
+  let token = 0;
+  let valid = 0;
+  let mostAfterwards = 0;
+  const kit = await serve(
+    (request): Answer => {
+      if (request.index === 12) valid = 1;
+      if (request.headers.authorization !== `Bearer ${valid}`)
+        return { status: 401, headers: { 'content-length': '0' } };
+      if (valid === 1) mostAfterwards = Math.max(mostAfterwards, request.atOnce);
+      return { ...honest(request, large, { etag }), sliceBytes: 16 * 1024, everyMs: 5 };
+    },
+    { connections: 4 },
+  );
+  const headers = async () => ({ authorization: `Bearer ${token}` });
+  await exactly(kit, { headers, rejected: () => void (token = 1) }, large);
+  expect(valid).toBe(1);
+  expect(mostAfterwards).toBe(4);
+});
+
 describe('a pause that is longer than the limit, at one place of the file', () => {
   const pausing =
     (answerOf: (request: SeenRequest) => ReturnType<typeof honest>): Script =>
@@ -142,16 +163,26 @@ describe('a pause that is longer than the limit, at one place of the file', () =
   });
 });
 
-describe('a catalogue whose size is wrong', () => {
-  it('costs no part its connection', async () => {
-    const kit = await serve((request) => honest(request, file, { etag, most: MIB / 4 }), {
-      connections: 2,
-    });
-    await exactly(kit, { expectedBytes: file.length + 1 });
-    expect(kit.server.requests.length).toBeGreaterThan(8);
-    expect(kit.server.connections().accepted).toBeLessThanOrEqual(3);
-  });
+const most = MIB / 4;
+/** The parts of an honest server, which do not say how long the file is. */
+function withoutTotal(request: SeenRequest, most = Infinity) {
+  const answer = honest(request, file, { etag, most });
+  const range = answer.headers['content-range'];
+  if (range) answer.headers['content-range'] = range.replace(/\/\d+$/, '/*');
+  return answer;
+}
 
+it.each([
+  ['a catalogue that is a byte off', 1, (it: SeenRequest) => honest(it, file, { etag, most })],
+  ['a total that nobody says', 0, (it: SeenRequest) => withoutTotal(it, most)],
+])('%s costs no part its connection', async (_, off, answerOf) => {
+  const kit = await serve(answerOf, { connections: 2 });
+  await exactly(kit, { expectedBytes: file.length + off });
+  expect(kit.server.requests.length).toBeGreaterThan(8);
+  expect(kit.server.connections().accepted).toBeLessThanOrEqual(3);
+});
+
+describe('a catalogue whose size is wrong', () => {
   it.each([-1, 1, 1000])(
     'by %i, and nothing to prove the file by: a whole that came twice is asked for no more',
     async (off) => {
@@ -169,20 +200,14 @@ describe('a catalogue whose size is wrong', () => {
 });
 
 describe('parts that do not say how long the file is', () => {
-  const parts: Script = (request) => {
-    const answer = honest(request, file, { etag });
-    const range = answer.headers['content-range'];
-    if (range) answer.headers['content-range'] = range.replace(/\/\d+$/, '/*');
-    return answer;
-  };
-
   it.each([
     ['with a digest', {}],
     ['without one', { ...undigested, expectedBytes: null }],
   ])('end where nothing follows, whoever asks: %s', async (_, changes) => {
     let isHeld = true;
     const kit = await serve(
-      (request) => (isHeld && request.from >= file.length ? { silent: true } : parts(request)),
+      (request) =>
+        isHeld && request.from >= file.length ? { silent: true } : withoutTotal(request),
       { connections: 2 },
     );
     const source = kit.source(file, { expectedBytes: null, ...changes });
@@ -196,7 +221,7 @@ describe('parts that do not say how long the file is', () => {
     const wrong = Buffer.from(file);
     wrong[2 * MIB]! ^= 1;
     const kit = await serve((request) =>
-      request.index === 0 ? { ...honest(request, wrong, { etag }) } : parts(request),
+      request.index === 0 ? { ...honest(request, wrong, { etag }) } : withoutTotal(request),
     );
     await exactly(kit, {
       expectedBytes: null,
