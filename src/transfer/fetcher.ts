@@ -312,10 +312,12 @@ export class Fetcher {
     const { newBytes } = inlet;
     const isBehind = start + bytes <= claim.proof;
     this.trust.ended({ bytes, newBytes, isCut: cut !== null, isBehind }, work.facts);
-    if (cut === null && end === claim.proof && this.total(work) === null) {
-      // It may have no more: what is asked for behind it tells, and what is before it was just repeated.
+    const isUnpinned = this.trust.isUnpinned(work.facts);
+    const isRepeated = !isUnpinned || (end === claim.proof && this.total(work) === null);
+    if (cut === null && end <= claim.proof && isRepeated) {
+      // There may be no more than this: what is asked for behind it, and nothing else, tells.
       work.ledger.settle(claim);
-      throw retry('SourceUnavailable', 'The answer ended where the file ends so far', {
+      throw retry('SourceUnavailable', 'The answer brought nothing that is not here', {
         waitMs: 0,
       });
     }

@@ -60,7 +60,7 @@ export class Ledger {
     claim.end = to;
   }
 
-  /** The bytes before it have repeated themselves, though none came behind them. */
+  /** Of the bytes before it no more has to be repeated, though none came behind them. */
   settle(claim: Claim): void {
     claim.start = claim.proof;
   }
