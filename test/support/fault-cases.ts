@@ -60,15 +60,17 @@ export function drawCase(seed: number, index: number, slowShare = 0.02): FaultCa
     ...(knowsSize && random() < 0.15 && { cutAt: random() }),
     ...(random() < 0.15 && { sliceBytes: oneOf(7, 100, 1460, 5000) }),
   });
+  const size = 1 + Math.floor(MAX_SIZE ** random());
   return {
-    size: 1 + Math.floor(MAX_SIZE ** random()),
+    size,
     checksums,
     knowsLength,
     isPinned: random() < 0.5,
     isDated: random() < 0.3,
     servesRanges: random() < 0.8,
     hidesTotal: random() < 0.1,
-    most: random() < 0.1 ? oneOf(20_000, 100_000, 1_000_000) : null,
+    // more parts than this cost more time than an attempt has, where each needs a connection of its own
+    most: random() < 0.1 ? Math.max(20_000, Math.floor(size / oneOf(2, 5, 20))) : null,
     connections: 1 + below(8),
     takes: random() < 0.2 ? 1 + below(4) : null,
     faults: Array.from({ length: below(12) }, fault),

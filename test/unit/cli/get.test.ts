@@ -492,9 +492,9 @@ describe('as a process', () => {
   it('stops on SIGINT while it waits for standard input', async () => {
     const child = start(['--input', '-']);
     const ended = endOf(child);
-    child.stdin!.write('http://127.0.0.1:1/a\n');
-    // It listens for the signal once it has loaded: until then the signal ends it with no code of ours.
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    // More than fits between two processes: it is through once the command reads, and listens for the signal.
+    const lines = 'http://127.0.0.1:1/a\n'.repeat(100_000);
+    await new Promise((resolve) => child.stdin!.write(lines, resolve));
     child.kill('SIGINT');
     expect((await ended).code).toBe(130);
   });
