@@ -102,7 +102,10 @@ export class Proof {
       throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
     }
     if (verdict.kind === 'mismatch') return await this.#onMismatch(work, verdict, bytes, digests);
-    await this.#forgetRanges(work, verdict.kind === 'refused' ? verdict.damaged : []);
+    const damaged = verdict.kind === 'refused' ? verdict.damaged : [];
+    await this.#forgetRanges(work, damaged);
+    // Whoever has said how long it is may have been wrong, and parts need not say it again.
+    if (damaged.length === 0 && work.facts) await work.learn({ ...work.facts, total: null });
     throw new Retry(verdict.error, { tries: 2 });
   }
 

@@ -217,6 +217,19 @@ describe('parts that do not say how long the file is', () => {
     await exactly(kit, { expectedBytes: null, ...changes });
   });
 
+  it('heal a length that was too small, though nothing but the catalogue tells', async () => {
+    const dated = { 'last-modified': 'Sun, 01 Nov 2026 00:00:00 GMT' };
+    const kit = await serve(
+      (request) => {
+        const { headers, ...answer } =
+          request.index === 0 ? honest(request, file.subarray(0, MIB)) : withoutTotal(request);
+        return { ...answer, headers: { ...headers, ...dated } };
+      },
+      { connections: 2 },
+    );
+    await exactly(kit, undigested);
+  });
+
   it.each([0, 23])('heal a wrong byte, and a length that was wrong by %i', async (more) => {
     const wrong = Buffer.concat([file, Buffer.alloc(more)]);
     wrong[2 * MIB]! ^= 1;
