@@ -99,7 +99,8 @@ function withoutLength({ good }: Play): Record<string, string> {
   return headers;
 }
 
-function hideTotal(headers: Record<string, string>): void {
+/** Of a part: how long the file is. */
+export function hideTotal(headers: Record<string, string>): void {
   const range = headers['content-range'];
   if (range !== undefined) headers['content-range'] = range.replace(/\/\d+$/, '/*');
 }

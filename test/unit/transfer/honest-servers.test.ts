@@ -2,6 +2,7 @@
 import { gzipSync } from 'node:zlib';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { hideTotal } from '../../support/faults.js';
 import {
   chunked,
   honest,
@@ -167,8 +168,7 @@ const most = MIB / 4;
 /** The parts of an honest server, which do not say how long the file is. */
 function withoutTotal(request: SeenRequest, most = Infinity) {
   const answer = honest(request, file, { etag, most });
-  const range = answer.headers['content-range'];
-  if (range) answer.headers['content-range'] = range.replace(/\/\d+$/, '/*');
+  hideTotal(answer.headers);
   return answer;
 }
 
@@ -234,7 +234,7 @@ describe('parts that do not say how long the file is', () => {
     const wrong = Buffer.concat([file, Buffer.alloc(more)]);
     wrong[2 * MIB]! ^= 1;
     const kit = await serve((request) =>
-      request.index === 0 ? { ...honest(request, wrong, { etag }) } : withoutTotal(request),
+      request.index === 0 ? honest(request, wrong, { etag }) : withoutTotal(request),
     );
     await exactly(kit, {
       expectedBytes: null,
