@@ -165,7 +165,8 @@ export class TokenService {
   private sign(claims: Record<string, unknown>, lifetimeSeconds: number): string {
     const now = Date.now() / 1000;
     const whole = {
-      exp: Math.floor(now + lifetimeSeconds),
+      // Not in whole seconds, as servers have it: of a short life that would be a good part.
+      exp: now + lifetimeSeconds,
       iat: Math.floor(now),
       jti: randomUUID(),
       iss: this.issuer(),
