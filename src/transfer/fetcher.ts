@@ -310,8 +310,8 @@ export class Fetcher {
     }
     const { received: bytes } = exchange;
     const { newBytes } = inlet;
-    const isBehind = start + bytes <= claim.proof;
-    this.trust.ended({ bytes, newBytes, isCut: cut !== null, isBehind }, work.facts);
+    const wantedBytes = Math.max(0, start + bytes - claim.proof);
+    this.trust.ended({ bytes, wantedBytes, newBytes, isCut: cut !== null, isAll }, work.facts);
     const isUnpinned = this.trust.isUnpinned(work.facts);
     const isRepeated = !isUnpinned || (end === claim.proof && this.total(work) === null);
     if (cut === null && end <= claim.proof && isRepeated) {

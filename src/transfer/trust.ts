@@ -25,12 +25,14 @@ export interface TrustOptions {
 export interface Ending {
   /** Its body's, also those that repeated themselves. */
   bytes: number;
+  /** Those behind what had to repeat itself. */
+  wantedBytes: number;
   /** Those that were not in the file yet. */
   newBytes: number;
   /** It was over before it had brought all of its own range. */
   isCut: boolean;
-  /** It was over before the first byte that was wanted. */
-  isBehind: boolean;
+  /** Its range went as far as it was asked to. */
+  isAll: boolean;
 }
 
 export class Trust {
@@ -42,7 +44,7 @@ export class Trust {
   isEndInDoubt: boolean;
   /** Every answer so far has carried a validator that the others carried too. */
   #isVouched = true;
-  /** The shortest answer that was over before it had brought anything new. */
+  /** The shortest answer of which too much only repeated itself. */
   #shortest = Infinity;
   #differences = 0;
   #silences = 0;
@@ -83,12 +85,14 @@ export class Trust {
     return Math.min(2 ** this.#silences, MOST_PATIENCE);
   }
 
-  ended({ bytes, newBytes, isCut, isBehind }: Ending, facts: SourceFacts | null): void {
+  ended({ bytes, wantedBytes, newBytes, isCut, isAll }: Ending, facts: SourceFacts | null): void {
     if (newBytes > 0) this.#silences = 0;
     else if (isCut) this.#silences++;
     // A cut says nothing of how much comes the next time: the proof is not given up for it where nothing else tells.
-    if (!isBehind || bytes < LEAST_PART_BYTES || (isCut && this.isUnpinned(facts))) return;
-    this.#shortest = Math.min(this.#shortest, bytes);
+    const isShort = isCut
+      ? wantedBytes === 0 && !this.isUnpinned(facts)
+      : wantedBytes < bytes / 2 && !isAll;
+    if (isShort && bytes >= LEAST_PART_BYTES) this.#shortest = Math.min(this.#shortest, bytes);
   }
 
   /** Served bytes differ from those on disk. @returns whether that may still be an accident */

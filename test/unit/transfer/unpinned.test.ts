@@ -164,6 +164,15 @@ describe('F011 validators that come and go', () => {
     );
     await exactly(kit);
   });
+
+  it.each([10_000, 40_000, 65_537, 68_557, 100_000])(
+    'parts of %i bytes bring more than what had to be repeated',
+    async (most) => {
+      const kit = await serve((request) => honest(request, file, { most }), { connections: 2 });
+      const result = await exactly(kit, { expectedBytes: file.length });
+      expect(result.bytesFetched).toBeLessThan(2.2 * file.length);
+    },
+  );
 });
 
 describe('F010 parts that had an ETag, and an answer without validators among them', () => {
