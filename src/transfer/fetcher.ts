@@ -24,6 +24,7 @@ import type { Workspace } from './workspace.js';
 /** In bytes a second. Where bytes are known to come more slowly, fewer wait for each other: an interruption costs them. */
 const FAST_PACE = 256 * 1024 * 1024;
 const SOON_BYTES = 1024 * 1024;
+const LEAST_UNSAFE_BYTES = 4 * SOON_BYTES;
 
 export interface FetcherOptions {
   source: TransferSource;
@@ -237,7 +238,7 @@ export class Fetcher {
     // An earlier answer, whose length nobody had said, brought more than there is.
     if (total !== null) await work.forgetBehind(total);
     work.writer.fileBytes = total ?? 0;
-    work.writer.mostUnsafe = this.options.limits.blockBytes / 2;
+    work.writer.mostUnsafe = this.#mostUnsafe(total);
     work.writer.isExpendable = this.#isExpendable(work, total);
     this.#noteResumed(work);
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
@@ -338,11 +339,17 @@ export class Fetcher {
     return hasDigests && total !== null && total <= limits.blockBytes && !work.journal.isBegun;
   }
 
-  /** Bytes written and journalled together: over all connections no more than a quarter of what an interruption may cost. */
+  /** Half of what an interruption may cost, and of a file of a known length less than a hundredth. */
+  #mostUnsafe(total: number | null): number {
+    const hundredth = Math.max(LEAST_UNSAFE_BYTES, (total ?? Infinity) / 128);
+    return Math.min(hundredth, this.options.limits.blockBytes / 2);
+  }
+
+  /** Bytes written and journalled together: over all connections no more than half of what may wait for that. */
   #pieceBytes({ writer }: Workspace, pace: number): number {
-    const share = this.options.limits.blockBytes / 4 / writer.connections;
+    const share = writer.mostUnsafe / 2 / writer.connections;
     const pages = Math.floor(share / PAGE_BYTES) * PAGE_BYTES;
-    const isSoonWhole = writer.isExpendable || pace === 0 || pace > FAST_PACE;
+    const isSoonWhole = writer.isExpendable || pace > FAST_PACE;
     return Math.min(isSoonWhole ? WIDE_BYTES : SOON_BYTES, Math.max(PAGE_BYTES, pages));
   }
 

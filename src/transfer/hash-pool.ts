@@ -28,6 +28,8 @@ const LEAST_STEP_BYTES = 1024 * 1024;
 /** Bytes in memory are kept for the thread when they are this near to where it stands, and so many pieces of them. */
 const NEAR_BYTES = 8 * 1024 * 1024;
 const MOST_AHEAD = 8;
+/** With fewer answers than this, a thread is slow to come to what it was given. */
+const WARM_ANSWERS = 32;
 const FILES_TOGETHER = 8;
 
 export interface Following {
@@ -137,7 +139,7 @@ class Lane {
   readonly jobs = new Map<number, FollowingJob>();
   static #ids = 0;
   #worker: Worker | null = null;
-  #isUp = false;
+  #answers = 0;
 
   constructor(
     readonly memory: WebAssembly.Memory,
@@ -162,9 +164,9 @@ class Lane {
     }
   }
 
-  /** Has the thread answered yet? Starting takes as long as tens of megabytes take to come. */
+  /** Starting a thread, and compiling its code in earnest, takes as long as tens of megabytes take to come. */
   get isUp(): boolean {
-    return this.#isUp;
+    return this.#answers >= WARM_ANSWERS;
   }
 
   async close(): Promise<void> {
@@ -191,7 +193,7 @@ class Lane {
     const worker = this.startThread(source, { eval: true, workerData });
     worker.unref();
     worker.on('message', (answer: HashAnswer) => {
-      this.#isUp = true;
+      this.#answers++;
       this.jobs.get(answer.job)?.take(answer);
     });
     const lost = (error: ServiceError) => {
@@ -204,7 +206,7 @@ class Lane {
 
   #lose(error: ServiceError): void {
     this.#worker = null;
-    this.#isUp = false;
+    this.#answers = 0;
     for (const job of [...this.jobs.values()]) job.fail(error);
   }
 }

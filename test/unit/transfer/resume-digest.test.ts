@@ -48,8 +48,13 @@ function offerFor(job: HashJob, position: number, isBlock: boolean, bytes = cont
   return digest;
 }
 
+/** The thread has come to so many pieces that it is asked for their XXH64. */
 async function untilUp(): Promise<void> {
-  await follow(['md5']).digests(0, never);
+  for (let xxh64: string | null = null; xxh64 === null;) {
+    const job = follow(['md5']);
+    xxh64 = await offerFor(job, 0, true);
+    await job.cancel();
+  }
 }
 
 function offer(job: HashJob, position: number, bytes = content): void {
