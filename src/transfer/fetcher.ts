@@ -16,15 +16,10 @@ import { Inlet, SNIFF_BYTES } from './inlet.js';
 import type { Claim } from './ledger.js';
 import { MAX_ERROR_BODY_BYTES } from './limits.js';
 import { isPageLike, mediaTypeOf } from './media-type.js';
-import { PAGE_BYTES, WIDE_BYTES } from './slabs.js';
+import { mostUnsafeBytes, pieceBytes } from './pieces.js';
 import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
 import { LEAST_PART_BYTES, Trust } from './trust.js';
 import type { Workspace } from './workspace.js';
-
-/** In bytes a second. Where bytes are known to come more slowly, fewer wait for each other: an interruption costs them. */
-const FAST_PACE = 256 * 1024 * 1024;
-const SOON_BYTES = 1024 * 1024;
-const LEAST_UNSAFE_BYTES = 4 * SOON_BYTES;
 
 export interface FetcherOptions {
   source: TransferSource;
@@ -238,7 +233,7 @@ export class Fetcher {
     // An earlier answer, whose length nobody had said, brought more than there is.
     if (total !== null) await work.forgetBehind(total);
     work.writer.fileBytes = total ?? 0;
-    work.writer.mostUnsafe = this.#mostUnsafe(total);
+    work.writer.mostUnsafe = mostUnsafeBytes(total, this.options.limits.blockBytes);
     work.writer.isExpendable = this.#isExpendable(work, total);
     this.#noteResumed(work);
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
@@ -282,7 +277,7 @@ export class Fetcher {
       position: start,
       end,
       stopAt: claim.end,
-      pieceBytes: () => this.#pieceBytes(work, pace()),
+      pieceBytes: () => pieceBytes(work.writer, pace()),
       bandwidth: this.options.bandwidth,
       onBytes,
       onHold,
@@ -337,20 +332,6 @@ export class Fetcher {
   #isExpendable(work: Workspace, total: number | null): boolean {
     const { hasDigests, limits } = this.options;
     return hasDigests && total !== null && total <= limits.blockBytes && !work.journal.isBegun;
-  }
-
-  /** Half of what an interruption may cost, and of a file of a known length less than a hundredth. */
-  #mostUnsafe(total: number | null): number {
-    const hundredth = Math.max(LEAST_UNSAFE_BYTES, (total ?? Infinity) / 128);
-    return Math.min(hundredth, this.options.limits.blockBytes / 2);
-  }
-
-  /** Bytes written and journalled together: over all connections no more than half of what may wait for that. */
-  #pieceBytes({ writer }: Workspace, pace: number): number {
-    const share = writer.mostUnsafe / 2 / writer.connections;
-    const pages = Math.floor(share / PAGE_BYTES) * PAGE_BYTES;
-    const isSoonWhole = writer.isExpendable || pace > FAST_PACE;
-    return Math.min(isSoonWhole ? WIDE_BYTES : SOON_BYTES, Math.max(PAGE_BYTES, pages));
   }
 
   /** An announced length that contradicts the catalogue may be a lie: does more come? */
