@@ -10,7 +10,7 @@ import type { Retry } from './errors.js';
 import { damaged, ObjectChanged, retry, tooMuch } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
-import { strongEtag, type Framing } from './http/headers.js';
+import { strongEtag, type Framing, type Headers } from './http/headers.js';
 import { open, type Opened } from './http/open.js';
 import { Inlet, SNIFF_BYTES } from './inlet.js';
 import type { Claim } from './ledger.js';
@@ -130,7 +130,7 @@ export class Fetcher {
         mayBeEmpty: this.#mayBeEmpty,
       };
       if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
-      const reading = readDataAnswer(status, headers, framing, asked);
+      const reading = readDataAnswer(status, this.#believed(headers), framing, asked);
       if (reading.kind !== 'whole' && reading.changed !== null && exchange.isReused)
         this.#distrustKept();
       if (status === 200 && isRanged && reading.kind === 'body' && reading.changed === null)
@@ -155,6 +155,12 @@ export class Fetcher {
   #distrustKept(): never {
     this.#distrustsKept = true;
     throw retry('SourceUnavailable', 'The answer may belong to an earlier request', { waitMs: 0 });
+  }
+
+  #believed(headers: Headers): Headers {
+    if (this.trust.believesValidators) return headers;
+    const { etag: _, 'last-modified': __, ...others } = headers;
+    return others;
   }
 
   #noRanges(message: string): Retry {

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
-import { afterWait } from './answer.js';
+import { afterWait, tellsApart } from './answer.js';
 import { algorithmsToCompute, usableChecksums } from './checksums.js';
 import { Concurrency } from './concurrency.js';
 import {
@@ -54,6 +54,8 @@ const VERIFIED = 'verified';
 /** Between two failures so much of the file, and no more than so many bytes, must come to be progress. */
 const PROGRESS_SHARE = 0.01;
 const PROGRESS_BYTES = 64 * 1024;
+/** Times that another object is believed to have taken the place of the first. */
+const MOST_CHANGES = 2;
 /** Whoever waits longer than this before another try lets others use the connection. */
 const LONG_WAIT_MS = 1_000;
 
@@ -160,6 +162,10 @@ export class Session {
       state,
       names,
     );
+    // What came without a validator, or in spite of it, is not dropped for one: the digest decides.
+    const { facts, have } = this.#opened;
+    if (this.#proof.hasDigests && have > 0 && facts !== null && !tellsApart(facts))
+      this.#fetcher.trust.believesValidators = false;
     await this.#doubtTheWhole();
     this.#highWater = this.#work.ledger.bytes;
     if (this.#highWater > 0) this.#tellProgress(this.#highWater);
@@ -297,14 +303,17 @@ export class Session {
 
   /** The object is another one now: once that is taken as an accident. */
   async #drop(why: string): Promise<void> {
-    if (++this.#changes > 2)
+    const { trust } = this.#fetcher;
+    const keepsChanging = ++this.#changes > MOST_CHANGES;
+    if (keepsChanging && !(this.#proof.hasDigests && trust.believesValidators))
       throw new ServiceError('SourceChanged', `The product keeps changing: ${why}`);
     const work = this.#work;
     const dropped = work.ledger.bytes;
     await work.forgetAll();
     this.#highWater = 0;
     await work.learn({ total: null, etag: null, lastModified: null, disposition: null });
-    this.#fetcher.trust.startAnew();
+    trust.startAnew();
+    trust.believesValidators = !keepsChanging;
     this.#note({
       type: 'retried',
       reason: `The product changed: ${why}; the ${dropped} bytes of the old one are dropped`,

@@ -40,6 +40,8 @@ export class Trust {
   servesRanges = true;
   /** More came than had been announced. */
   wasOverrun = false;
+  /** Validators mean something. Some sites answer from machines that each have their own; an announced digest then decides. */
+  believesValidators = true;
   /** Nothing but the head of an answer that did not come whole says how long the file is, and no proof will. */
   isEndInDoubt: boolean;
   /** Every answer so far has carried a validator that the others carried too. */

@@ -14,6 +14,7 @@ export interface FaultCase {
   servesRanges: boolean;
   hidesTotal: boolean;
   most: number | null;
+  machines: number | null;
   connections: number;
   takes: number | null;
   faults: Fault[];
@@ -71,6 +72,7 @@ export function drawCase(seed: number, index: number, slowShare = 0.02): FaultCa
     hidesTotal: random() < 0.1,
     // more parts than this cost more time than an attempt has, where each needs a connection of its own
     most: random() < 0.1 ? Math.max(20_000, Math.floor(size / oneOf(2, 5, 20))) : null,
+    machines: checksums.length > 0 && random() < 0.1 ? 2 + below(3) : null,
     connections: 1 + below(8),
     takes: random() < 0.2 ? 1 + below(4) : null,
     faults: Array.from({ length: below(12) }, fault),
@@ -94,6 +96,7 @@ export function worldOf(one: FaultCase, index: number, forbiddenHost: string): W
     servesRanges: one.servesRanges,
     hidesTotal: one.hidesTotal,
     ...(one.most !== null && { most: one.most }),
+    ...(one.machines !== null && { machines: one.machines }),
     takes: one.takes,
     faults: one.faults,
     validToken: 0,

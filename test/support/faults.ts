@@ -29,6 +29,8 @@ export interface World {
   hidesTotal?: boolean;
   /** Bytes that its parts have at most. */
   most?: number;
+  /** Answers come from so many machines in turn, each with an ETag of its own. */
+  machines?: number;
   faults: Fault[];
   /** Tokens below this one have expired; the client sends `Bearer <number>`. */
   validToken: number;
@@ -649,6 +651,7 @@ export function scripted(worldOf: (request: SeenRequest) => World | undefined): 
   return (request) => {
     const world = worldOf(request);
     if (!world) return empty(404);
+    if (world.machines) world.etag = `"machine-${request.index % world.machines}"`;
     const good = honest(request, world.file, {
       etag: world.etag,
       ranges: world.servesRanges,

@@ -59,6 +59,54 @@ describe.each([
   });
 });
 
+describe('F010 machines that each have an ETag of their own for the same bytes', () => {
+  const fromMachine = (machines: number) =>
+    serve(
+      (request) => {
+        const own = `"machine-${request.index % machines}"`;
+        return { ...honest(request, file, { etag: own }), ...slowly };
+      },
+      { connections: 4 },
+    );
+
+  it.each([2, 3, Infinity])('%d of them, with a digest', async (machines) => {
+    const kit = await fromMachine(machines);
+    const result = await exactly(kit);
+    expect(result.bytesFetched).toBeLessThan(3 * file.length);
+    expect(Math.max(...kit.server.peaks.values())).toBeGreaterThan(1);
+  });
+
+  it('two of them, without: nothing would tell them from two objects', async () => {
+    const kit = await fromMachine(2);
+    await expect(exactly(kit, undigested)).rejects.toMatchObject({ code: 'SourceChanged' });
+  });
+
+  it('what has come is kept for the next call', async () => {
+    const kit = await fromMachine(3);
+    const stop = new AbortController();
+    const stopAt = 2 * MIB;
+    const onProgress = ({ bytes }: { bytes: number }) => bytes > stopAt && stop.abort();
+    const first = kit.fetch(kit.source(file), { limits, signal: stop.signal, onProgress });
+    await expect(first).rejects.toMatchObject({ code: 'Cancelled' });
+    const result = await exactly(kit);
+    expect(result.bytesFetched).toBeLessThanOrEqual(file.length - stopAt + MIB / 2);
+  });
+
+  it('a product that becomes another one all the time is none', async () => {
+    const kit = await serve(
+      (request) => {
+        const changing = Buffer.from(file);
+        changing.fill(request.index % 251, MIB / 2);
+        return { ...honest(request, changing, { etag: `"${request.index}"` }), ...slowly };
+      },
+      { connections: 4 },
+    );
+    await expect(kit.fetch(kit.source(file), { limits })).rejects.toMatchObject({
+      code: expect.stringMatching(/^(ChecksumMismatch|ChecksumDisputed|SourceChanged)$/) as string,
+    });
+  });
+});
+
 describe('F019 a Content-Encoding that encodes nothing', () => {
   const gzipped = gzipSync(file);
   it.each(['', 'none', 'binary', 'utf-8', 'aws-chunked', 'identity'])('"%s"', async (coding) => {
