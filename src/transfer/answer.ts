@@ -28,6 +28,10 @@ export interface Asked {
   isProvable: boolean;
   /** May the whole be no bytes at all? */
   mayBeEmpty: boolean;
+  /** Will an announced digest tell whether these are the bytes that were meant? */
+  hasDigests: boolean;
+  /** Announced, of the whole. */
+  expectedBytes: number | null;
 }
 
 export type Reading =
@@ -56,16 +60,18 @@ export function readDataAnswer(
   framing: Framing,
   asked: Asked,
 ): Reading {
-  refuseEncoding(headers);
   if (status === 416) return readUnsatisfied(headers, asked);
-  return status === 206 ? readPartial(headers, framing, asked) : readWhole(headers, framing, asked);
+  const reading =
+    status === 206 ? readPartial(headers, framing, asked) : readWhole(headers, framing, asked);
+  refuseEncoding(headers, reading.kind === 'body' ? reading.facts.total : null, asked);
+  return reading;
 }
 
 function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
   const total = framing.kind === 'length' ? framing.bytes : null;
   if (total === 0 && !asked.mayBeEmpty)
     throw retry('SourceUnavailable', 'The server sent an empty file');
-  if (headers['content-range'] !== undefined)
+  if (headers['content-range'] !== undefined && !coversAll(headers['content-range'], total))
     throw retry('SourceRefused', 'The answer says that it is whole, and carries a Content-Range');
   const said = factsOf(headers, total);
   return {
@@ -78,6 +84,12 @@ function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
     facts: { ...withKnown(said, asked.facts), total },
     changed: changeOf(asked.facts, said),
   };
+}
+
+/** It means nothing there; one that contradicts the status means that one of the two is wrong. @see RFC 9110 §14.4 */
+function coversAll(contentRange: string, total: number | null): boolean {
+  const range = parseContentRange(contentRange);
+  return range?.start === 0 && range.end === total && range.total === total;
 }
 
 function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading {
@@ -160,10 +172,15 @@ function weak(etag: string | null): string | undefined {
   return etag?.replace(/^W\//, '');
 }
 
-/** What other words say there, as buckets keep whatever an upload has set, says nothing of the bytes. */
-function refuseEncoding(headers: Headers): void {
+/**
+ * What other words say there, as buckets keep whatever an upload has set, says nothing of the bytes. Nor does the name of a
+ * compression, as servers take it from `.gz`, where the length is known beforehand and may be right: a digest decides.
+ */
+function refuseEncoding(headers: Headers, total: number | null, asked: Asked): void {
   const encoding = headers['content-encoding']?.toLowerCase() ?? '';
-  if (/\b(gzip|deflate|compress|br|zstd)\b/.test(encoding))
+  if (!/\b(gzip|deflate|compress|br|zstd)\b/.test(encoding)) return;
+  const mayBeMeant = total !== null && total === (asked.expectedBytes ?? total);
+  if (!asked.hasDigests || !mayBeMeant)
     throw new ServiceError('SourceRefused', `The server encodes the file as ${encoding}`);
 }
 

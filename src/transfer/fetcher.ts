@@ -128,6 +128,8 @@ export class Fetcher {
         facts: work.facts,
         isProvable: this.#isProvable,
         mayBeEmpty: this.#mayBeEmpty,
+        hasDigests: this.options.hasDigests && !source.slice,
+        expectedBytes: source.expectedBytes,
       };
       if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
       const reading = readDataAnswer(status, this.#believed(headers), framing, asked);
