@@ -24,6 +24,8 @@ export interface Asked {
   have: number;
   /** What earlier answers said. */
   facts: SourceFacts | null;
+  /** Nothing of the file is on disk. */
+  isFresh: boolean;
   /** Would a file that is too short be found out in the end? */
   isProvable: boolean;
   /** May the whole be no bytes at all? */
@@ -79,7 +81,7 @@ function readWhole(headers: Headers, framing: Framing, asked: Asked): Reading {
     start: 0,
     end: total,
     saysTotal: total !== null,
-    vouches: vouchesFor(asked.facts, said),
+    vouches: vouchesFor(asked, said),
     // An answer of unknown length may be a page, which is not as long as the file.
     facts: { ...withKnown(said, asked.facts), total },
     changed: changeOf(asked.facts, said),
@@ -108,7 +110,7 @@ function readPartial(headers: Headers, framing: Framing, asked: Asked): Reading 
     start: range.start,
     end: range.end,
     saysTotal: range.total !== null,
-    vouches: vouchesFor(asked.facts, said),
+    vouches: vouchesFor(asked, said),
     facts: withKnown(said, asked.facts),
     changed: null,
   };
@@ -143,9 +145,10 @@ function withKnown(said: SourceFacts, known: SourceFacts | null): SourceFacts {
   };
 }
 
-function vouchesFor(known: SourceFacts | null, said: SourceFacts): boolean {
+function vouchesFor({ facts: known, isFresh }: Asked, said: SourceFacts): boolean {
   if (!tellsApart(said)) return false;
-  if (known === null) return true;
+  if (known === null || (isFresh && known.etag === null && known.lastModified === null))
+    return true;
   return (['etag', 'lastModified'] as const).some(
     (key) => said[key] !== null && known[key] === said[key],
   );

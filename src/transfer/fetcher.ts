@@ -89,7 +89,8 @@ export class Fetcher {
     const { source, limits, client } = this.options;
     const { claim, lane, signal } = request;
     const shift = source.slice?.start ?? 0;
-    const isRanged = claim.start + shift > 0 || (request.isPart && this.trust.servesRanges);
+    const isResumed = claim.start + shift > 0 && (shift > 0 || !this.trust.asksForWhole);
+    const isRanged = isResumed || (request.isPart && this.trust.servesRanges);
     const last = Number.isFinite(claim.end) ? String(claim.end + shift - 1) : '';
     const pin = isRanged ? pinnedBy(work.facts) : null;
     const trustedHeaders = await source.headers(signal);
@@ -101,7 +102,7 @@ export class Fetcher {
         accept: '*/*',
         'accept-encoding': 'identity',
         ...(isRanged && { range: `bytes=${claim.start + shift}-${last}` }),
-        ...(pin !== null && { 'if-range': pin }),
+        ...(pin !== null && this.trust.sendsIfRange && { 'if-range': pin }),
       },
       trustedHeaders,
       limits: { ...limits, idleMs: limits.idleMs * this.trust.patience },
@@ -126,17 +127,24 @@ export class Fetcher {
         isRanged,
         have: work.have,
         facts: work.facts,
+        isFresh: work.ledger.bytes === 0,
         isProvable: this.#isProvable,
         mayBeEmpty: this.#mayBeEmpty,
         hasDigests: this.options.hasDigests && !source.slice,
         expectedBytes: source.expectedBytes,
       };
-      if (status === 416 && work.have === 0) throw this.#noRanges('The server refuses every range');
+      const isSatisfiable = claim.start < (this.total(work) ?? 0);
+      const saysWhy = headers['content-range'] !== undefined;
+      if (status === 416 && (work.have === 0 || (isSatisfiable && !saysWhy)))
+        throw this.#noRanges('The server refuses every range');
       const reading = readDataAnswer(status, this.#believed(headers), framing, asked);
-      if (reading.kind !== 'whole' && reading.changed !== null && exchange.isReused)
-        this.#distrustKept();
+      if (reading.kind !== 'whole' && reading.changed !== null) {
+        if (exchange.isReused) this.#distrustKept();
+        // It was true what the kept connection said.
+        this.#distrustsKept = false;
+      }
       if (status === 200 && isRanged && reading.kind === 'body' && reading.changed === null)
-        this.trust.servesRanges = false;
+        this.#learnWhole(pin !== null && this.trust.sendsIfRange, request);
       request.onAnswer(exchange.firstByteMs);
       await this.#receive(work, exchange, reading, request);
     } finally {
@@ -159,15 +167,32 @@ export class Fetcher {
     throw retry('SourceUnavailable', 'The answer may belong to an earlier request', { waitMs: 0 });
   }
 
+  /** Somebody waits for an answer: a server may have no time for it as long as it waits for us elsewhere. */
+  letGo(): void {
+    const { client, source } = this.options;
+    client.forget(new URL(this.#resolved ?? source.url), source);
+  }
+
   #believed(headers: Headers): Headers {
     if (this.trust.believesValidators) return headers;
     const { etag: _, 'last-modified': __, ...others } = headers;
     return others;
   }
 
+  /** A range was answered with the whole: some serve none that is pinned, others none. */
+  #learnWhole(wasPinned: boolean, { isAlone }: Request): void {
+    if (wasPinned) this.trust.sendsIfRange = false;
+    else this.trust.servesRanges = false;
+    if (wasPinned && !isAlone())
+      throw retry('SourceRefused', 'The server answers a pinned range with the whole', {
+        waitMs: 0,
+      });
+  }
+
+  /** From now on nothing but the whole is asked for. */
   #noRanges(message: string): Retry {
     const wasServing = this.trust.servesRanges;
-    this.trust.servesRanges = false;
+    this.trust.askForWhole();
     return retry('SourceRefused', message, wasServing ? { waitMs: 0 } : {});
   }
 
@@ -246,7 +271,7 @@ export class Fetcher {
     this.#noteResumed(work);
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
     work.ledger.extend(claim, end);
-    await this.#stream(work, exchange, request, { start, end });
+    await this.#stream(work, exchange, request, { start, end, saysTotal: reading.saysTotal });
     if (this.trust.isUnpinned(work.facts)) work.ledger.doubt(Math.min(claim.end, end));
     if (reading.saysTotal) this.trust.isEndInDoubt = false;
     if (total !== null || reading.end !== null) return;
@@ -279,7 +304,7 @@ export class Fetcher {
     work: Workspace,
     exchange: Exchange,
     { claim, pace, onBytes, onHold, onReceived }: Request,
-    { start, end }: { start: number; end: number },
+    { start, end, saysTotal }: { start: number; end: number; saysTotal: boolean },
   ): Promise<void> {
     const inlet = new Inlet(work.writer, {
       position: start,
@@ -317,7 +342,7 @@ export class Fetcher {
     const wantedBytes = Math.max(0, start + bytes - claim.proof);
     this.trust.ended({ bytes, wantedBytes, newBytes, isCut: cut !== null, isAll }, work.facts);
     const isUnpinned = this.trust.isUnpinned(work.facts);
-    const isRepeated = !isUnpinned || (end === claim.proof && this.total(work) === null);
+    const isRepeated = !isUnpinned || (end === claim.proof && !saysTotal);
     if (cut === null && end <= claim.proof && isRepeated) {
       // There may be no more than this: what is asked for behind it, and nothing else, tells.
       work.ledger.settle(claim);
@@ -326,8 +351,10 @@ export class Fetcher {
       });
     }
     if (cut === null || inlet.isStopped) {
-      if (Number.isFinite(end) && end > 0 && newBytes < (isAll ? 1 : LEAST_PART_BYTES))
+      if (Number.isFinite(end) && end > 0 && newBytes < (isAll ? 1 : LEAST_PART_BYTES)) {
+        this.trust.broughtLittle();
         throw retry('SourceUnavailable', 'The answer brought next to nothing');
+      }
       return;
     }
     // What was on disk before is not proven yet where the cut came early; where it was replaced, its end lies elsewhere now.

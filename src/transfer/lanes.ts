@@ -47,6 +47,8 @@ export class Lanes {
   #ended: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   /** Lanes with a request under way. */
   #busy = 0;
+  /** Requests that wait for an answer. */
+  #unanswered = 0;
   #slowSinceMs = performance.now();
   #lastLook = performance.eventLoopUtilization();
 
@@ -97,13 +99,20 @@ export class Lanes {
       }
     } finally {
       lane.slot.release();
+      if (this.#unanswered > 0) fetcher.letGo();
     }
   }
 
   async #request(lane: { denials: number; slot: Slot }, claim: Claim): Promise<Failure | null> {
     const { work, fetcher, concurrency } = this.options;
     this.#busy++;
+    this.#unanswered++;
     let isBusy = true;
+    let isAnswered = false;
+    const answered = () => {
+      if (!isAnswered) this.#unanswered--;
+      isAnswered = true;
+    };
     let isBare = true;
     const rest = () => {
       if (isBusy) this.#busy--;
@@ -117,7 +126,10 @@ export class Lanes {
         pace: () => concurrency.rate,
         isPart: this.#mayBeMany,
         signal: this.#signal,
-        onAnswer: (firstByteMs) => concurrency.answered(firstByteMs),
+        onAnswer: (firstByteMs) => {
+          answered();
+          concurrency.answered(firstByteMs);
+        },
         onBytes: (bytes) => {
           isBare = false;
           concurrency.received(bytes, performance.now());
@@ -134,6 +146,7 @@ export class Lanes {
     } catch (error) {
       return { error, isBare };
     } finally {
+      answered();
       rest();
       work.ledger.release(claim);
     }

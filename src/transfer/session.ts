@@ -305,7 +305,8 @@ export class Session {
   async #drop(why: string): Promise<void> {
     const { trust } = this.#fetcher;
     const keepsChanging = ++this.#changes > MOST_CHANGES;
-    if (keepsChanging && !(this.#proof.hasDigests && trust.believesValidators))
+    const { hasDigests } = this.#proof;
+    if (keepsChanging && (hasDigests ? !trust.believesValidators : trust.asksForWhole))
       throw new ServiceError('SourceChanged', `The product keeps changing: ${why}`);
     const work = this.#work;
     const dropped = work.ledger.bytes;
@@ -313,7 +314,9 @@ export class Session {
     this.#highWater = 0;
     await work.learn({ total: null, etag: null, lastModified: null, disposition: null });
     trust.startAnew();
-    trust.believesValidators = !keepsChanging;
+    if (keepsChanging && hasDigests) trust.believesValidators = false;
+    // One answer is of one object.
+    else if (keepsChanging) trust.askForWhole();
     this.#note({
       type: 'retried',
       reason: `The product changed: ${why}; the ${dropped} bytes of the old one are dropped`,

@@ -10,6 +10,7 @@ const OVERLAP_BYTES = 64 * 1024;
 /** Times that served bytes may differ from those on disk before they count as another object's. */
 const MAX_DIFFERENCES = 4;
 const MOST_PATIENCE = 8;
+const MOST_LITTLES = 2;
 /** An answer that gives less than was asked for, and less than this, counts as a failure. */
 export const LEAST_PART_BYTES = 4096;
 
@@ -38,6 +39,8 @@ export interface Ending {
 export class Trust {
   /** A range was answered with everything, or not at all: one connection then. */
   servesRanges = true;
+  /** A range that was pinned with If-Range has not yet been answered with the same object's whole. */
+  sendsIfRange = true;
   /** More came than had been announced. */
   wasOverrun = false;
   /** Validators mean something. Some sites answer from machines that each have their own; an announced digest then decides. */
@@ -50,6 +53,9 @@ export class Trust {
   #shortest = Infinity;
   #differences = 0;
   #silences = 0;
+  #asksForWhole = false;
+  /** Answers in a row that brought next to nothing. */
+  #littles = 0;
 
   constructor(readonly options: TrustOptions) {
     this.isEndInDoubt = !options.isProvable;
@@ -58,6 +64,9 @@ export class Trust {
   /** The object is another one. */
   startAnew(): void {
     this.servesRanges = true;
+    this.#asksForWhole = false;
+    this.sendsIfRange = true;
+    this.#littles = 0;
     this.wasOverrun = false;
     this.isEndInDoubt = !this.options.isProvable;
     this.#isVouched = true;
@@ -76,6 +85,11 @@ export class Trust {
     return !this.#isVouched || !tellsApart(facts);
   }
 
+  /** Ranges are refused, or no good: nothing but the whole is asked for, also to go on. */
+  get asksForWhole(): boolean {
+    return this.#asksForWhole;
+  }
+
   /** So many bytes must repeat themselves: where answers are short, no more than leaves room for new ones. */
   get overlapBytes(): number {
     const wanted = Math.min(OVERLAP_BYTES, this.options.blockBytes / 4) * 4 ** this.#differences;
@@ -88,6 +102,7 @@ export class Trust {
   }
 
   ended({ bytes, wantedBytes, newBytes, isCut, isAll }: Ending, facts: SourceFacts | null): void {
+    if (newBytes >= LEAST_PART_BYTES) this.#littles = 0;
     if (newBytes > 0) this.#silences = 0;
     else if (isCut) this.#silences++;
     // A cut says nothing of how much comes the next time: the proof is not given up for it where nothing else tells.
@@ -95,6 +110,16 @@ export class Trust {
       ? wantedBytes === 0 && !this.isUnpinned(facts)
       : wantedBytes < bytes / 2 && !isAll;
     if (isShort && bytes >= LEAST_PART_BYTES) this.#shortest = Math.min(this.#shortest, bytes);
+  }
+
+  /** An answer brought less than a part is worth. */
+  broughtLittle(): void {
+    if (++this.#littles >= MOST_LITTLES) this.askForWhole();
+  }
+
+  askForWhole(): void {
+    this.servesRanges = false;
+    this.#asksForWhole = true;
   }
 
   /** Served bytes differ from those on disk. @returns whether that may still be an accident */

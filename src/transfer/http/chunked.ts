@@ -48,7 +48,7 @@ export class ChunkedDecoder {
       if (line !== '') throw malformed();
       this.#state = 'size';
     } else if (this.#state === 'size') {
-      const size = /^([0-9a-fA-F]{1,12})[ \t]*(?:;.*)?$/.exec(line)?.[1];
+      const size = /^0*([0-9a-fA-F]{1,12})[ \t]*(?:;.*)?$/.exec(line)?.[1];
       if (size === undefined) throw malformed();
       this.#left = parseInt(size, 16);
       this.#state = this.#left === 0 ? 'trailer' : 'data';

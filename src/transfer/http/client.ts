@@ -10,8 +10,13 @@ const KEEP_MS = 10_000;
 /** Kept for one place; the account's slots keep the number of busy ones lower still. */
 const MOST_KEPT = 16;
 
+interface Kept {
+  connection: Connection;
+  timer: NodeJS.Timeout;
+}
+
 export class HttpClient {
-  readonly #kept = new Map<string, { connection: Connection; timer: NodeJS.Timeout }[]>();
+  readonly #kept = new Map<string, Kept[]>();
   #isClosed = false;
 
   constructor(readonly proxyFor: ProxyFor) {}
@@ -61,13 +66,21 @@ export class HttpClient {
     connection.resume();
   }
 
+  /** Those that are kept for this place are closed. */
+  forget(url: URL, rules: HostRules): void {
+    destroyAll(this.#kept.get(placeOf(url, rules)));
+  }
+
   close(): void {
     this.#isClosed = true;
-    for (const kept of this.#kept.values())
-      for (const { connection, timer } of kept.splice(0)) {
-        clearTimeout(timer);
-        connection.destroy();
-      }
+    for (const kept of this.#kept.values()) destroyAll(kept);
+  }
+}
+
+function destroyAll(kept: Kept[] = []): void {
+  for (const { connection, timer } of kept.splice(0)) {
+    clearTimeout(timer);
+    connection.destroy();
   }
 }
 

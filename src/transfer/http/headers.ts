@@ -91,7 +91,7 @@ export function strongEtag(headers: Headers): string | null {
 
 export type RetryAfter = { given: false } | { given: true; waitMs: number; clamped: boolean };
 
-/** Seconds or an HTTP date, at most `longestMs`; nothing, rubbish and the past count as not given. */
+/** Seconds or an HTTP date, of which one form names no zone and means GMT, at most `longestMs`; nothing, rubbish and the past count as not given. */
 export function parseRetryAfter(
   value: string | undefined,
   longestMs: number,
@@ -101,7 +101,7 @@ export function parseRetryAfter(
   const waitMs = /^\d+$/.test(text)
     ? Number(text) * 1000
     : /^[A-Za-z]{3}/.test(text)
-      ? Date.parse(text) - nowMs
+      ? Date.parse(/\d{4}$/.test(text) ? `${text} GMT` : text) - nowMs
       : NaN;
   if (Number.isNaN(waitMs) || waitMs < 0) return { given: false };
   return { given: true, waitMs: Math.min(waitMs, longestMs), clamped: waitMs > longestMs };

@@ -1,7 +1,9 @@
 /** What servers do that mean well: machines that stand in for each other, limits, pauses, and words of their own in headers. */
-import { gzipSync } from 'node:zlib';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { hideTotal } from '../../support/faults.js';
 import {
   chunked,
@@ -75,8 +77,17 @@ describe('F010 machines that each have an ETag of their own for the same bytes',
     expect(result.bytesFetched).toBeLessThan(3 * file.length);
   });
 
-  it('two of them, without: nothing would tell them from two objects', async () => {
+  it('two of them, without: one answer is of one object', async () => {
     const kit = await fromMachine(2);
+    await exactly(kit, undigested);
+    expect(kit.server.requests.at(-1)?.isRanged).toBe(false);
+  });
+
+  it('two of them, without, and no answer that is whole', async () => {
+    const kit = await serve((request) => {
+      const answer = honest(request, file, { etag: `"${request.index % 2}"` });
+      return { ...answer, body: answer.body.subarray(0, MIB), then: 'end' };
+    });
     await expect(exactly(kit, undigested)).rejects.toMatchObject({ code: 'SourceChanged' });
   });
 
@@ -324,4 +335,119 @@ describe('parts that do not say how long the file is', () => {
       checksums: [{ algorithm: 'md5', value: md5(file) }],
     });
   });
+});
+
+describe('servers that want no range, or not just so', () => {
+  it.each([1, 4])(
+    'the whole in answer to If-Range, and no answer that is whole, %i connections',
+    async (connections) => {
+      const kit = await serve(
+        (request) => {
+          const isPinned = request.headers['if-range'] !== undefined;
+          const answer = honest(request, file, { etag, ranges: !isPinned });
+          return { ...answer, body: answer.body.subarray(0, MIB), then: 'end' };
+        },
+        { connections },
+      );
+      const result = await exactly(kit);
+      expect(result.bytesFetched).toBeLessThan(2.5 * file.length);
+    },
+  );
+
+  it.each([undigested, {}])('416 to what is behind 0, without a word why: %j', async (changes) => {
+    const kit = await serve(
+      (request) => {
+        if (request.from > 0) return { status: 416, headers: { 'content-length': '0' } };
+        return { ...honest(request, file, { etag }), ...slowly };
+      },
+      { connections: 4 },
+    );
+    await exactly(kit, changes);
+  });
+
+  it.each([
+    [1000, etag, {}],
+    [4095, etag, {}],
+    [4096, null, undigested],
+    [6000, null, undigested],
+  ])('parts of no more than %i bytes, ETag %s, %j', async (few, pin, changes) => {
+    const kit = await serve((request) => honest(request, file, { etag: pin, most: few }), {
+      connections: 4,
+    });
+    const result = await exactly(kit, changes);
+    expect(result.bytesFetched).toBeLessThan(1.1 * file.length);
+    expect(kit.server.requests.length).toBeLessThan(20);
+  });
+
+  it('a wrong length first, and then parts that say none', async () => {
+    const kit = await serve((request): Answer => {
+      const answer = honest(request, file);
+      if (request.index === 0)
+        return { ...answer, headers: { 'content-length': String(2 * file.length) }, then: 'end' };
+      hideTotal(answer.headers);
+      return answer;
+    });
+    const stop = new AbortController();
+    const onProgress = ({ bytes }: { bytes: number }) => bytes === file.length && stop.abort();
+    const first = kit.fetch(kit.source(file, undigested), {
+      limits,
+      onProgress,
+      signal: stop.signal,
+    });
+    await expect(first).rejects.toMatchObject({ code: 'Cancelled' });
+    await exactly(kit, undigested);
+  });
+
+  it('F010 after one change without a digest, several connections as before', async () => {
+    const large = bytesOf(8 * MIB, 6);
+    const old = bytesOf(8 * MIB, 7);
+    const kit = await serve(
+      (request) =>
+        request.index === 0
+          ? { ...honest(request, old, { etag: '"old"' }), ...slowly }
+          : { ...honest(request, large, { etag: '"new"' }), ...slowly },
+      { connections: 4 },
+    );
+    const result = await exactly(kit, undigested, large);
+    expect(result.bytesFetched).toBeLessThan(large.length + MIB);
+    expect(kit.server.connections().accepted).toBeLessThan(10);
+  });
+});
+
+/** Passes one connection on at a time, until its client closes it; the others wait. */
+async function oneAtATime(to: string): Promise<string> {
+  const waiting: Socket[] = [];
+  let current: Socket | null = null;
+  const next = () => {
+    current = waiting.shift() ?? null;
+    if (!current) return;
+    const inner = connect(Number(new URL(`http://${to}`).port), '127.0.0.1');
+    current.pipe(inner).on('error', () => undefined);
+    inner.pipe(current).on('error', () => undefined);
+    current.once('close', next);
+  };
+  const front = createServer({ pauseOnConnect: true }, (socket) => {
+    waiting.push(socket);
+    if (!current) next();
+  });
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  onTestFinished(() => {
+    for (const socket of [...waiting, current]) socket?.destroy();
+    front.close();
+  });
+  return `127.0.0.1:${(front.address() as AddressInfo).port}`;
+}
+
+it('one connection at a time, and kept: those that wait get their turn', async () => {
+  const large = bytesOf(8 * MIB, 6);
+  const kit = await serve((request) => ({ ...honest(request, large, { etag }), ...slowly }), {
+    connections: 4,
+  });
+  const host = await oneAtATime(kit.server.host);
+  kit.allow({ hosts: [host] });
+  const hosts = { url: `http://${host}/file`, trustedHosts: [host], plainHttpHosts: [host] };
+  await kit.fetch(kit.source(large, hosts), { limits: { ...limits, headersMs: 5000 } });
+  expect(kit.notes).toEqual([]);
+  expect(kit.server.requests.length).toBeGreaterThan(2);
 });

@@ -1,6 +1,6 @@
 /** The pure parts: heads, ranges, waits, chunks, names, media types. */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { algorithmsToCompute, usableChecksums } from '../../../src/transfer/checksums.js';
 import { dispositionName, sanitiseFileName } from '../../../src/transfer/file-name.js';
 import { ChunkedDecoder } from '../../../src/transfer/http/chunked.js';
@@ -86,11 +86,19 @@ describe('Retry-After', () => {
     ['Wed, 01 Jan 2025 00:01:00 GMT', { given: true, waitMs: 60_000, clamped: false }],
     ['999999999999', { given: true, waitMs: 3_600_000, clamped: true }],
     ['-1', { given: false }],
+    ['Wednesday, 01-Jan-25 00:01:00 GMT', { given: true, waitMs: 60_000, clamped: false }],
     ['Wed, 01 Jan 2020 00:00:00 GMT', { given: false }],
     ['soon', { given: false }],
     ['', { given: false }],
     [undefined, { given: false }],
   ])('%s', (value, expected) => expect(parseRetryAfter(value, 3_600_000, nowMs)).toEqual(expected));
+
+  it.each(['UTC', 'America/New_York', 'Asia/Tokyo'])('a date without a zone, in %s', (zone) => {
+    vi.stubEnv('TZ', zone);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const expected = { given: true, waitMs: 60_000, clamped: false };
+    expect(parseRetryAfter('Wed Jan  1 00:01:00 2025', 3_600_000, nowMs)).toEqual(expected);
+  });
 });
 
 it('backs off with jitter under a ceiling that doubles', () => {
@@ -125,6 +133,15 @@ describe('a chunked body', () => {
         },
       ),
     );
+  });
+  it.each([1, 8, 16, 40])('may write its sizes with %i digits and more', (digits) => {
+    const out: Buffer[] = [];
+    const coded = ['f', '0'].map((size) => size.padStart(digits, '0'));
+    const text = `${coded[0]}\r\n${'x'.repeat(15)}\r\n${coded[1]}\r\n\r\n`;
+    const decoder = new ChunkedDecoder();
+    decoder.decode(Buffer.from(text), (part) => out.push(Buffer.from(part)));
+    expect(decoder.done).toBe(true);
+    expect(Buffer.concat(out).toString()).toBe('x'.repeat(15));
   });
   it.each(['zz\r\n', '-1\r\n', '5\r\nhelloX\r\n', 'f'.repeat(20) + '\r\n', 'x'.repeat(9000)])(
     'is refused: %j',

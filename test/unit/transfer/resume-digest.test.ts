@@ -123,6 +123,10 @@ it.each([[['md5']], [['sha256']], [['sha256', 'md5']]] as [ChecksumAlgorithm[]][
 
 it('bytes that the thread will not come to are said to have no XXH64', async () => {
   await untilUp();
+  const BUSY_BYTES = 4 * 1024 * 1024;
+  await file.truncate(BUSY_BYTES);
+  // as long as the thread reads for others, it does not come to more
+  for (let i = 0; i < 16; i++) follow(['sha512']).advance(BUSY_BYTES);
   const job = follow(['md5']);
   const unread = offerFor(job, 0, true);
   await pool.close();
