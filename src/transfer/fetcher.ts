@@ -136,7 +136,7 @@ export class Fetcher {
       const isSatisfiable = claim.start < (this.total(work) ?? 0);
       const saysWhy = headers['content-range'] !== undefined;
       if (status === 416 && (work.have === 0 || (isSatisfiable && !saysWhy)))
-        throw this.#noRanges('The server refuses every range');
+        throw this.#refusesRanges('The server refuses every range');
       const reading = readDataAnswer(status, this.#believed(headers), framing, asked);
       if (reading.kind !== 'whole' && reading.changed !== null) {
         if (exchange.isReused) this.#distrustKept();
@@ -189,10 +189,16 @@ export class Fetcher {
       });
   }
 
-  /** From now on nothing but the whole is asked for. */
+  /** Not even to go on is a range any good. */
+  #refusesRanges(message: string): Retry {
+    const again = this.#noRanges(message);
+    this.trust.askForWhole();
+    return again;
+  }
+
   #noRanges(message: string): Retry {
     const wasServing = this.trust.servesRanges;
-    this.trust.askForWhole();
+    this.trust.servesRanges = false;
     return retry('SourceRefused', message, wasServing ? { waitMs: 0 } : {});
   }
 
@@ -225,7 +231,7 @@ export class Fetcher {
       throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
     }
     if (asked.isRanged && this.trust.servesRanges && (status === 400 || status === 501))
-      throw this.#noRanges(`The server answered ${status} to a range`);
+      throw this.#refusesRanges(`The server answered ${status} to a range`);
     const body = await exchange.text(MAX_ERROR_BODY_BYTES);
     const translated = source.translate({ status, headers: { ...headers }, body });
     throw translated ?? readErrorAnswer(status, headers);

@@ -10,7 +10,7 @@ const OVERLAP_BYTES = 64 * 1024;
 /** Times that served bytes may differ from those on disk before they count as another object's. */
 const MAX_DIFFERENCES = 4;
 const MOST_PATIENCE = 8;
-const MOST_LITTLES = 2;
+const MOST_LITTLES = 3;
 /** An answer that gives less than was asked for, and less than this, counts as a failure. */
 export const LEAST_PART_BYTES = 4096;
 
