@@ -91,7 +91,10 @@ export function strongEtag(headers: Headers): string | null {
 
 export type RetryAfter = { given: false } | { given: true; waitMs: number; clamped: boolean };
 
-/** Seconds or an HTTP date, of which one form names no zone and means GMT, at most `longestMs`; nothing, rubbish and the past count as not given. */
+/**
+ * Seconds or an HTTP date, at most `longestMs`; nothing, rubbish and the past count as not given. One form of date names no
+ * zone and means GMT (RFC 9110 §5.6.7).
+ */
 export function parseRetryAfter(
   value: string | undefined,
   longestMs: number,
