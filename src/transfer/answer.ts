@@ -65,7 +65,7 @@ export function readDataAnswer(
   if (status === 416) return readUnsatisfied(headers, asked);
   const reading =
     status === 206 ? readPartial(headers, framing, asked) : readWhole(headers, framing, asked);
-  refuseEncoding(headers, reading.kind === 'body' ? reading.facts.total : null, asked);
+  if (reading.kind === 'body') refuseEncoding(headers, reading.facts.total, asked);
   return reading;
 }
 

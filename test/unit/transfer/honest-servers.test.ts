@@ -144,6 +144,18 @@ describe.each(['gzip', 'x-gzip', 'aws-chunked, gzip', 'br', 'zstd', 'deflate', '
         await exactly(await serveGzipped({ connections }), changes, gzipped);
       },
     );
+    it('F010 of a product that was replaced', async () => {
+      const old = bytesOf(gzipped.length, 8);
+      const kit = await serve((request): Answer => {
+        // answered with a part of it, as by servers that do not know If-Range
+        const { 'if-range': _, ...asked } = request.headers;
+        if (request.index > 0)
+          return honest({ ...request, headers: asked }, gzipped, { etag: '"new"', headers });
+        const answer = honest(request, old, { etag, headers });
+        return { ...answer, body: answer.body.subarray(0, MIB), then: 'end' };
+      });
+      await exactly(kit, {}, gzipped);
+    });
     it.each<[string, object]>([
       ['nobody knows the digest', undigested],
       ['another length was announced', { expectedBytes: file.length }],
