@@ -78,7 +78,13 @@ describe('F010 machines that each have an ETag of their own for the same bytes',
   });
 
   it('two of them, without: one answer is of one object', async () => {
-    const kit = await fromMachine(2);
+    const kit = await serve(
+      (request) => {
+        const own = `"machine-${Number(request.from > 0)}"`;
+        return { ...honest(request, file, { etag: own, most: MIB }), ...slowly };
+      },
+      { connections: 4 },
+    );
     await exactly(kit, undigested);
     expect(kit.server.requests.at(-1)?.isRanged).toBe(false);
   });
