@@ -9,7 +9,15 @@ import type { TransferLimits } from '../transfer.js';
 import { ChunkedDecoder } from './chunked.js';
 import type { HttpClient } from './client.js';
 import type { Connection, ConnectionUser } from './connection.js';
-import { framingOf, parseHead, type Framing, type Head, type Headers } from './headers.js';
+import {
+  framingOf,
+  mayBeginHead,
+  notHttp,
+  parseHead,
+  type Framing,
+  type Head,
+  type Headers,
+} from './headers.js';
 import type { HostRules } from './hosts.js';
 import { proxyFields } from './proxy.js';
 
@@ -42,6 +50,7 @@ export interface BodyEnd {
 
 const SCRATCH_BYTES = 64 * 1024;
 const LINGER_MS = 250;
+const MAX_FIRST_LINE_BYTES = 1024;
 
 export class Exchange implements ConnectionUser {
   status = 0;
@@ -199,6 +208,8 @@ export class Exchange implements ConnectionUser {
       if (end < 0) {
         if (this.#scratchFill >= MAX_HEAD_BYTES)
           throw refusedHead('The answer has too many headers');
+        const begun = Math.min(this.#scratchFill, MAX_FIRST_LINE_BYTES);
+        if (!mayBeginHead(this.#scratch.toString('latin1', 0, begun))) throw notHttp();
         return true;
       }
       const head = parseHead(this.#scratch.toString('latin1', 0, end));

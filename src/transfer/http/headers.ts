@@ -2,7 +2,7 @@
  * The head of an HTTP/1.1 answer, read strictly: what is ambiguous about where a body ends is refused, because a
  * download's completeness hangs on it. @see RFC 9112 §4–6
  */
-import { retry } from '../errors.js';
+import { retry, type Retry } from '../errors.js';
 
 /** Lower-case names; repeated fields joined by a comma. */
 export type Headers = Record<string, string>;
@@ -23,14 +23,25 @@ export type Framing =
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/;
 /** The last blanks, found in one look: without the look behind, each of a long run begins a search of its own. */
 const PADDING = /^[ \t]+|(?<![ \t])[ \t]+$/g;
+/** A value may go on in a line that begins with a blank (RFC 9112 §5.2). */
+const FOLD = /\r\n[ \t]+/g;
+const PROTOCOL = 'HTTP/1.';
+
+/** Can this be where a head begins? For the end of anything else one would wait in vain. */
+export function mayBeginHead(text: string): boolean {
+  const [first = ''] = text.split('\n', 1);
+  const isLine = first.length === text.length || first.endsWith('\r');
+  return isLine && first.startsWith(PROTOCOL.slice(0, first.length));
+}
 
 /** @param text the head up to, and without, the empty line. Throws Retry(SourceRefused) on what is not HTTP/1.x. */
 export function parseHead(text: string): Head {
-  const [first = '', ...lines] = text.split('\r\n');
+  const [first = ''] = text.split('\r\n', 1);
+  const fields = text.slice(first.length + 2).replace(FOLD, ' ');
   const [, version, status] = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/.exec(first) ?? [];
-  if (status === undefined) throw refused('The answer is not HTTP/1.1');
+  if (status === undefined) throw notHttp();
   const headers = Object.create(null) as Headers;
-  for (const line of lines) {
+  for (const line of fields === '' ? [] : fields.split('\r\n')) {
     const field = FIELD.exec(line);
     if (!field) throw refused('The answer carries a malformed header');
     const name = (field[1] as string).toLowerCase();
@@ -110,6 +121,10 @@ export function parseRetryAfter(
   return { given: true, waitMs: Math.min(waitMs, longestMs), clamped: waitMs > longestMs };
 }
 
-function refused(message: string) {
+export function notHttp(): Retry {
+  return refused('The answer is not HTTP/1.1');
+}
+
+function refused(message: string): Retry {
   return retry('SourceRefused', message);
 }

@@ -7,6 +7,7 @@ import { ChunkedDecoder } from '../../../src/transfer/http/chunked.js';
 import {
   framingOf,
   parseContentRange,
+  mayBeginHead,
   parseHead,
   parseRetryAfter,
   parseUnsatisfiedRange,
@@ -31,6 +32,18 @@ describe('a head', () => {
     'HTTP/1.1 200 OK\r\n folded: 1',
     'HTTP/1.1 200 OK\r\nno colon',
   ])('is refused: %j', (text) => expect(() => parseHead(text)).toThrow());
+  it('may fold a value into several lines', () => {
+    const { headers } = parseHead('HTTP/1.1 200 OK\r\na: b\r\n \t c\r\n\td\r\ne: f\r\n ');
+    expect(headers).toEqual({ a: 'b c d', e: 'f' });
+  });
+  it.each(['', 'H', 'HTTP/1.1 200', 'HTTP/1.1 200 OK\r', 'HTTP/1.1 200 OK\r\na: b\n'])(
+    'may begin with %j',
+    (text) => expect(mayBeginHead(text)).toBe(true),
+  );
+  it.each(['h', 'HTTP/2', '\r', '\n', 'HTTP/1.1 200 OK\n', 'SSH-2.0-x\r\n', 'ICY 200'])(
+    'does not begin with %j',
+    (text) => expect(mayBeginHead(text)).toBe(false),
+  );
   it('makes nothing of __proto__', () => {
     const { headers } = parseHead('HTTP/1.1 200 OK\r\n__proto__: x');
     expect(Object.getPrototypeOf(headers)).toBeNull();
@@ -220,6 +233,7 @@ describe('F020 text that is made to be read for ever', () => {
   it.each([
     ['comments', () => mediaTypeOf(Buffer.from('<!---->'.repeat(32)))],
     ['a header of blanks', () => parseHead(`HTTP/1.1 200 OK\r\nx: a${' '.repeat(60_000)}a`)],
+    ['a header of folds', () => parseHead(`HTTP/1.1 200 OK\r\nx: a${'\r\n '.repeat(20_000)}a`)],
     ['a name of underscores', () => sanitiseFileName(`a${'_'.repeat(60_000)}a`)],
     ['a name of blanks', () => sanitiseFileName(`a${' '.repeat(60_000)}a`)],
     ['a disposition', () => dispositionName(`attachment${'; filename'.repeat(6_000)}`)],

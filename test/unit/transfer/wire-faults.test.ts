@@ -775,6 +775,17 @@ it('F003 whoever always sends more, and other bytes than announced, is given up 
   await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
 });
 
+it.each(['220 ready\r\n', 'SSH-2.0-x\r\n', 'HTTP/1.1 200 OK\nContent-Length: 1\n\n', '\0\0'])(
+  'F017 whoever says %j, and waits then, is not waited for',
+  async (head) => {
+    const kit = await serve(() => ({ head, body: '', then: 'hang' }));
+    const limits = { headersMs: 60_000, triesWithoutProgress: 2 };
+    await expect(kit.fetch(kit.source(file), { limits })).rejects.toMatchObject({
+      code: 'SourceRefused',
+    });
+  },
+);
+
 describe('an address that a redirect led to', () => {
   const to = (location: string): Answer => ({
     status: 302,
