@@ -3,6 +3,7 @@
  * ranges, endings and headers can be wrong in any way. It keeps its own ledger of requests, connections and body bytes sent.
  */
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import tls from 'node:tls';
 
@@ -80,6 +81,8 @@ export interface LyingServer {
 
 /** A client may open a connection just after it closed one, and be seen the other way round: so long nothing is counted. */
 const SETTLING_MS = 30;
+/** Some 2 s: a client that reads no more then never will. */
+const MOST_LOOKS = 400;
 
 /** An answer as a good server gives it: ranges served, lengths right. */
 export function honest(
@@ -261,7 +264,7 @@ async function send(
   const then = answer.then ?? (isDelimited(request, answer, bodyBytes) ? 'keep' : 'end');
   if (then === 'reset') {
     if (socket.writableLength > 0) await drained(socket);
-    // what was written has to arrive before the reset that would discard it
+    await arrived(socket);
     setTimeout(() => reset(socket), 20);
   } else if (late !== undefined) setTimeout(() => socket.end(late), 20);
   else if (then === 'end') socket.end();
@@ -307,6 +310,31 @@ function drained(socket: net.Socket): Promise<void> {
     if (socket.destroyed) resolve();
     else socket.on('drain', done).on('close', done);
   });
+}
+
+/** Resolves when the other side's kernel has what was written, which a reset would discard, or takes no more of it. */
+async function arrived(socket: net.Socket): Promise<void> {
+  const { localPort, remotePort } = socket;
+  for (let looks = 0; looks < MOST_LOOKS && !socket.destroyed; looks++) {
+    if ((await unacknowledgedBytes(localPort, remotePort)) === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** From the kernel's table of connections; 0 where there is none to read. */
+async function unacknowledgedBytes(from = 0, to = 0): Promise<number> {
+  const port = (number: number) => `:${number.toString(16).toUpperCase().padStart(4, '0')}`;
+  const tables = ['/proc/net/tcp', '/proc/net/tcp6'].map((path) =>
+    readFile(path, 'latin1').catch(() => ''),
+  );
+  const rows = (await Promise.all(tables)).flatMap((table) => table.split('\n'));
+  const [, , , , queues = '0'] =
+    rows
+      .map((row) => row.trim().split(/\s+/))
+      .find(
+        ([, local = '', remote = '']) => local.endsWith(port(from)) && remote.endsWith(port(to)),
+      ) ?? [];
+  return parseInt(queues, 16);
 }
 
 /** Will the client know by itself where this answer ends, and is it willing to ask again on the same connection? */
