@@ -6,8 +6,9 @@
 import { ServiceError } from '../jobs/error-codes.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
 import { isOfNothing, usableChecksums } from './checksums.js';
+import { conclude, endedEarly } from './ending.js';
 import type { Retry } from './errors.js';
-import { damaged, ObjectChanged, retry, tooMuch } from './errors.js';
+import { damaged, ObjectChanged, retry } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
 import { strongEtag, type Framing, type Headers } from './http/headers.js';
@@ -15,10 +16,10 @@ import { open, type Opened } from './http/open.js';
 import { Inlet, SNIFF_BYTES } from './inlet.js';
 import type { Claim } from './ledger.js';
 import { MAX_ERROR_BODY_BYTES } from './limits.js';
-import { isPageLike, mediaTypeOf } from './media-type.js';
+import { isPageInstead, mediaTypeOf } from './media-type.js';
 import { mostUnsafeBytes, pieceBytes } from './pieces.js';
 import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
-import { LEAST_PART_BYTES, Trust } from './trust.js';
+import { Trust } from './trust.js';
 import type { Workspace } from './workspace.js';
 
 export interface FetcherOptions {
@@ -329,44 +330,21 @@ export class Fetcher {
       ({ excess }) => ({ excess, cut: null }),
       (cut: Error) => ({ excess: false, cut }),
     );
-    this.fetchedBytes += exchange.received;
+    const { received: bytes } = exchange;
+    this.fetchedBytes += bytes;
     const isOverrun = ending.excess || inlet.isOverrun;
     this.trust.wasOverrun ||= isOverrun;
     // The exchange holds an answer to its Content-Length, and to nothing else that says where it ends.
-    const isEarly = Number.isFinite(end) && start + exchange.received < end;
+    const isEarly = Number.isFinite(end) && start + bytes < end;
     const cut = ending.cut ?? (isEarly ? endedEarly() : null);
     const isAll = end >= Math.min(claim.end, this.total(work) ?? Infinity);
     if (cut === null && !isOverrun && isAll) onReceived();
     await inlet.settle().finally(() => work.writer.connections--);
-    if (isOverrun && !this.options.hasDigests) {
-      // At once: whoever goes on after an end that comes too early must find nothing of it to believe.
-      work.ledger.doubt(await work.forget(start, Math.min(end, Number.MAX_SAFE_INTEGER)));
-      throw tooMuch();
-    }
-    const { received: bytes } = exchange;
-    const { newBytes } = inlet;
-    const wantedBytes = Math.max(0, start + bytes - claim.proof);
-    this.trust.ended({ bytes, wantedBytes, newBytes, isCut: cut !== null, isAll }, work.facts);
-    const isUnpinned = this.trust.isUnpinned(work.facts);
-    const isRepeated = !isUnpinned || (end === claim.proof && !saysTotal);
-    if (cut === null && end <= claim.proof && isRepeated) {
-      // There may be no more than this: what is asked for behind it, and nothing else, tells.
-      work.ledger.settle(claim);
-      throw retry('SourceUnavailable', 'The answer brought nothing that is not here', {
-        waitMs: 0,
-      });
-    }
-    if (cut === null || inlet.isStopped) {
-      if (Number.isFinite(end) && end > 0 && newBytes < (isAll ? 1 : LEAST_PART_BYTES)) {
-        this.trust.broughtLittle();
-        throw retry('SourceUnavailable', 'The answer brought next to nothing');
-      }
-      return;
-    }
-    // What was on disk before is not proven yet where the cut came early; where it was replaced, its end lies elsewhere now.
-    work.ledger.doubt(claim.proof);
-    work.ledger.doubt(start + bytes);
-    throw cut;
+    const { newBytes, isStopped } = inlet;
+    await conclude(
+      { start, end, bytes, newBytes, cut, isOverrun, isStopped, isAll, saysTotal },
+      { work, claim, trust: this.trust },
+    );
   }
 
   /** What a digest will prove in the end, and an interruption may cost. */
@@ -396,15 +374,8 @@ export class Fetcher {
     const type = mediaTypeOf(first);
     const { source, hasDigests } = this.options;
     const { expectedBytes } = source;
-    const contradicts = expectedBytes !== null && total !== null && total !== expectedBytes;
-    const isUnproven = !hasDigests && total !== expectedBytes;
-    const isAsAnnounced = hasDigests && total !== null && total === expectedBytes;
-    const isSmall = total === null || total <= MAX_ERROR_BODY_BYTES;
-    const isPage =
-      type === 'text/html'
-        ? contradicts || isUnproven || (this.#saysHtml && !isAsAnnounced)
-        : contradicts && isSmall && isPageLike(type);
-    if (isPage)
+    const said = { isHtml: this.#saysHtml, hasDigests, total, expectedBytes };
+    if (isPageInstead(type, said))
       throw retry('SourceRefused', `The server sent a page (${type}) instead of the product`, {
         tries: 2,
       });
@@ -431,8 +402,4 @@ export class Fetcher {
     work.ledger.doubt(await work.forget(from, claim.proof));
     throw retry('SourceChanged', `The server does not repeat what is on disk at byte ${at}`);
   }
-}
-
-function endedEarly(): Retry {
-  return retry('SourceUnavailable', 'The answer ended before the part that it announced');
 }

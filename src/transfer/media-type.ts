@@ -1,4 +1,5 @@
 /** What bytes are, by their first few, and whether they look like a page about the product instead of the product. */
+import { MAX_ERROR_BODY_BYTES } from './limits.js';
 
 export const ZIP_TYPE = 'application/zip';
 /** Nothing that is known here. */
@@ -62,6 +63,31 @@ function isOldTar(first: Buffer): boolean {
   return sum === parseInt(stated, 8);
 }
 
-export function isPageLike(mediaType: string): boolean {
-  return ['text/html', 'application/xml', 'application/json'].includes(mediaType);
+export function isPageLike(type: string): boolean {
+  return ['text/html', 'application/xml', 'application/json'].includes(type);
+}
+
+export interface Said {
+  /** The answer calls itself HTML. */
+  isHtml: boolean;
+  /** Announced digests will decide in the end. */
+  hasDigests: boolean;
+  /** Bytes by the answer, and by the catalogue. */
+  total: number | null;
+  expectedBytes: number | null;
+}
+
+/** Is what begins with bytes of this type a page about the product instead of the product? */
+export function isPageInstead(
+  type: string,
+  { isHtml, hasDigests, total, expectedBytes }: Said,
+): boolean {
+  const contradicts = expectedBytes !== null && total !== null && total !== expectedBytes;
+  if (type === 'text/html') {
+    const isUnproven = !hasDigests && total !== expectedBytes;
+    const isAsAnnounced = hasDigests && total !== null && total === expectedBytes;
+    return contradicts || isUnproven || (isHtml && !isAsAnnounced);
+  }
+  const isSmall = total === null || total <= MAX_ERROR_BODY_BYTES;
+  return contradicts && isSmall && isPageLike(type);
 }
