@@ -187,7 +187,7 @@ function refuseEncoding(headers: Headers, total: number | null, asked: Asked): v
     throw new ServiceError('SourceRefused', `The server encodes the file as ${encoding}`);
 }
 
-/** May the next request start just where the disk ends, pinned by this validator? */
+/** The strong ETag that names these very bytes, for If-Range; null = none does. */
 export function pinnedBy(facts: SourceFacts | null): string | null {
   return facts?.etag ? strongEtag({ etag: facts.etag }) : null;
 }

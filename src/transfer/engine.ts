@@ -30,8 +30,9 @@ export interface TransferEngine {
    *
    * Errors: SourceDenied, SourceGone, SourceRefused, SourceThrottled (`retryAfterMs`), SourceUnavailable, SourceChanged,
    * ChecksumMismatch, ChecksumDisputed (`details.kept_as`), StorageFull, StoreUnavailable, Interrupted (another transfer
-   * took the directory over), Cancelled, or the signal's reason where that is a ServiceError. After every one of them the
-   * directory holds what is durable, and the next call goes on from there.
+   * took the directory over), Cancelled, Internal (a fault of ours), what the source translates an answer to, or the
+   * signal's reason where that is a ServiceError. After every one of them the directory holds what is durable, and the next
+   * call goes on from there.
    */
   transfer: Transfer;
   /** Ends threads and idle connections. Transfers under way fail with Interrupted. */

@@ -7,7 +7,7 @@ import { isServiceError, ServiceError, type ErrorCode } from '../jobs/error-code
 export interface RetryOptions {
   /** Wait this long instead of the usual backoff. */
   waitMs?: number;
-  /** Give up after this many tries in a row, when that is fewer than the limit. */
+  /** Give up after this many failures that say the same, without progress between them. */
   tries?: number;
 }
 
@@ -61,6 +61,13 @@ export function toStoreError(error: unknown): unknown {
   return new ServiceError('StoreUnavailable', `Storage failed (${errno} on ${syscall})`, {
     details,
   });
+}
+
+/** What failed in a thread, by the message and the errno that came out of it. */
+export function toThreadError(message: string, errno: string | null): ServiceError {
+  const error = Object.assign(new Error(message), { code: errno ?? undefined, syscall: 'read' });
+  const known = toStoreError(error);
+  return isServiceError(known) ? known : new ServiceError('StoreUnavailable', message);
 }
 
 export function errnoOf(error: unknown): string | undefined {

@@ -8,10 +8,10 @@ import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answe
 import { isOfNothing, usableChecksums } from './checksums.js';
 import { conclude, endedEarly } from './ending.js';
 import type { Retry } from './errors.js';
-import { damaged, ObjectChanged, retry } from './errors.js';
+import { damaged, errnoOf, ObjectChanged, retry } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
-import { strongEtag, type Framing, type Headers } from './http/headers.js';
+import { parseUnsatisfiedRange, strongEtag, type Framing, type Headers } from './http/headers.js';
 import { open, type Opened } from './http/open.js';
 import { Inlet, SNIFF_BYTES } from './inlet.js';
 import type { Claim } from './ledger.js';
@@ -94,7 +94,11 @@ export class Fetcher {
     const isRanged = isResumed || (request.isPart && this.trust.servesRanges);
     const last = Number.isFinite(claim.end) ? String(claim.end + shift - 1) : '';
     const pin = isRanged ? pinnedBy(work.facts) : null;
-    const trustedHeaders = await source.headers(signal);
+    const trustedHeaders = await source.headers(signal).catch((error: unknown) => {
+      // No file operation has failed, whatever its errno says.
+      const errno = errnoOf(error);
+      throw errno === undefined ? error : retry('SourceUnavailable', `No token: ${errno}`);
+    });
     const url = this.#resolved ?? source.url;
     const opening = open({
       url,
@@ -134,10 +138,9 @@ export class Fetcher {
         hasDigests: this.options.hasDigests && !source.slice,
         expectedBytes: source.expectedBytes,
       };
-      const isSatisfiable = claim.start < (this.total(work) ?? 0);
-      const saysWhy = headers['content-range'] !== undefined;
-      if (status === 416 && (work.have === 0 || (isSatisfiable && !saysWhy)))
-        throw this.#refusesRanges('The server refuses every range');
+      const bytesThere = parseUnsatisfiedRange(headers['content-range']) ?? this.total(work) ?? 0;
+      if (status === 416 && (work.have === 0 || claim.start + shift < bytesThere))
+        throw this.#refusesRanges('The server refuses a range that there is');
       const reading = readDataAnswer(status, this.#believed(headers), framing, asked);
       if (reading.kind !== 'whole' && reading.changed !== null) {
         if (exchange.isReused) this.#distrustKept();
@@ -193,7 +196,7 @@ export class Fetcher {
   /** Not even to go on is a range any good. */
   #refusesRanges(message: string): Retry {
     const again = this.#noRanges(message);
-    this.trust.askForWhole();
+    this.trust.giveUpRanges();
     return again;
   }
 

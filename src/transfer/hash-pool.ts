@@ -10,7 +10,7 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { blockDigest, BLOCK_DIGEST_BYTES, type BlockDigest } from './block-digest.js';
-import { cancelledError, stored, toStoreError } from './errors.js';
+import { cancelledError, stored, toThreadError } from './errors.js';
 import { hashThread, type HashAnswer, type HashRequest, type HashThread } from './hash-thread.js';
 import { md5Module } from './md5/code.js';
 import { bytesOfMd5, MD5_SCRATCH_BYTES, md5Lanes } from './md5/lanes.js';
@@ -54,6 +54,8 @@ export interface Offer {
 export interface HashJob {
   /** Bytes [0, handed) were given to the thread. */
   readonly handed: number;
+  /** It takes no more bytes: its digests were asked for, it was stopped, or it failed. */
+  readonly isOver: boolean;
   /** Start of the first journalled block that the disk did not give back as it was written. */
   readonly damagedFrom: number | null;
   /**
@@ -255,6 +257,10 @@ class FollowingJob implements HashJob {
     lane.send({ type: 'start', job: this.#id, fd, algorithms, state: isUsable ? state : null });
   }
 
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   async offer(offer: Offer): Promise<string | null> {
     const { position, slab } = offer;
     if (this.#over || slab.offset === null) return null;
@@ -291,6 +297,8 @@ class FollowingJob implements HashJob {
   }
 
   async digests(bytes: number, signal: AbortSignal): Promise<Checksum[]> {
+    if (this.#over && !this.#failure)
+      throw new ServiceError('Internal', 'The digests of a file are asked for twice');
     const onAbort = () => this.#changed();
     signal.addEventListener('abort', onAbort, { once: true });
     this.#isComplete = true;
@@ -328,12 +336,7 @@ class FollowingJob implements HashJob {
 
   take(answer: HashAnswer): void {
     if (answer.type === 'failed') {
-      const error = Object.assign(new Error(answer.message), { code: answer.errno ?? undefined });
-      this.fail(
-        answer.errno === null
-          ? new ServiceError('StoreUnavailable', error.message)
-          : toStoreError(error),
-      );
+      this.fail(toThreadError(answer.message, answer.errno));
       return;
     }
     if (answer.type === 'digests') this.#found = answer.digests;

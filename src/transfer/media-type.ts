@@ -85,7 +85,7 @@ export function isPageInstead(
   const contradicts = expectedBytes !== null && total !== null && total !== expectedBytes;
   if (type === 'text/html') {
     const isUnproven = !hasDigests && total !== expectedBytes;
-    const isAsAnnounced = hasDigests && total !== null && total === expectedBytes;
+    const isAsAnnounced = hasDigests && (expectedBytes ?? total) === total;
     return contradicts || isUnproven || (isHtml && !isAsAnnounced);
   }
   const isSmall = total === null || total <= MAX_ERROR_BODY_BYTES;

@@ -16,6 +16,7 @@ export class PartFile {
   #direct: FileHandleLike | null;
   /** Of the file at most, whatever was written and cut. */
   #length: number;
+  #lengthening: Promise<void> | null = null;
 
   constructor(
     readonly files: Files,
@@ -33,13 +34,19 @@ export class PartFile {
 
   /** Never makes it shorter. */
   async lengthen(bytes: number): Promise<void> {
+    while (this.#lengthening) await this.#lengthening.catch(() => undefined);
     if (bytes <= this.#length) return;
-    this.#length = bytes;
+    this.#lengthening = this.#lengthen(bytes).finally(() => (this.#lengthening = null));
+    await this.#lengthening;
+  }
+
+  async #lengthen(bytes: number): Promise<void> {
     await this.file.truncate(bytes).catch((error: unknown) => {
       // Room would not help.
       if (errnoOf(error) === 'EFBIG') throw tooLong(bytes);
       throw toStoreError(error);
     });
+    this.#length = bytes;
   }
 
   async cut(bytes: number): Promise<void> {

@@ -70,6 +70,8 @@ export class PartWriter {
   }[] = [];
   readonly #waiting = new Set<() => void>();
   #working = 0;
+  /** Where: what comes for the same place is compared with it afterwards. */
+  readonly #writing = new Spans();
   /** A comparison is under way: what follows depends on it. */
   #isComparing = false;
   /** Bytes are about to be forgotten: nothing is begun meanwhile. */
@@ -183,10 +185,15 @@ export class PartWriter {
     if (this.#forgetting > 0) return;
     for (let next; (next = this.#queue[0]) && this.#working < MOST_WRITES;) {
       const { piece, resolve, reject } = next;
-      const isKnown = this.ledger.written.touches(piece.position, piece.position + piece.length);
+      const { position } = piece;
+      const end = position + piece.length;
+      const isKnown = [this.ledger.written, this.#writing].some((spans) =>
+        spans.touches(position, end),
+      );
       if (this.#isComparing || (isKnown && this.#working > 0)) return;
       this.#queue.shift();
       this.#isComparing = isKnown;
+      this.#writing.add(position, end);
       this.#working++;
       this.#place(piece)
         .then(resolve, (error: unknown) => {
@@ -195,6 +202,7 @@ export class PartWriter {
         })
         .finally(() => {
           this.#isComparing = false;
+          this.#writing.remove(position, end);
           this.#working--;
           this.#unwritten -= piece.length;
           piece.slab.release();
@@ -230,10 +238,10 @@ export class PartWriter {
 
   async #write(slab: Slab, start: number, length: number, position: number): Promise<void> {
     const bytes = slab.memory.subarray(start, start + length);
+    await this.part.lengthen(this.fileBytes);
     const isBlock = !this.isExpendable;
     const offered = this.hooks.hash().offer({ position, slab, start, length, isBlock });
     const xxh64 = isBlock ? this.#digestOf(bytes, slab.hold(), offered) : null;
-    await this.part.lengthen(this.fileBytes);
     await this.part.write(bytes, position, slab.offset === null ? null : slab.offset + start);
     this.ledger.written.add(position, position + length);
     this.hooks.onWritten();

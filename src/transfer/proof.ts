@@ -20,8 +20,12 @@ import type { Workspace } from './workspace.js';
 
 type Facts = Omit<TransferResult, 'path' | 'checksum'>;
 
+const MOST_REFUSALS = 1;
+
 export class Proof {
   #mismatches = 0;
+  /** Copies that broke what a file of their kind must be. */
+  #refusals = 0;
   #askedForMore = false;
   /** Length of the copy that was found too short last. */
   #incompleteAt: number | null = null;
@@ -102,11 +106,12 @@ export class Proof {
       throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
     }
     if (verdict.kind === 'mismatch') return await this.#onMismatch(work, verdict, bytes, digests);
+    if (++this.#refusals > MOST_REFUSALS) throw verdict.error;
     const damaged = verdict.kind === 'refused' ? verdict.damaged : [];
     await this.#forgetRanges(work, damaged);
     // Whoever has said how long it is may have been wrong, and parts need not say it again.
     if (damaged.length === 0 && work.facts) await work.learn({ ...work.facts, total: null });
-    throw new Retry(verdict.error, { tries: 2 });
+    throw new Retry(verdict.error);
   }
 
   /** Nobody but the server has said that this is all, and it may have said so falsely. */

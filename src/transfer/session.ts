@@ -25,7 +25,7 @@ import type { HashPool } from './hash-pool.js';
 import type { HttpClient } from './http/client.js';
 import { emptyState, Journal, spansOf, type JournalState } from './journal.js';
 import { Lanes } from './lanes.js';
-import { backoffMs, DEFAULT_LIMITS, type Backoff } from './limits.js';
+import { backoffMs, DEFAULT_LIMITS, MAX_REFETCHES, type Backoff } from './limits.js';
 import { Owner } from './owner.js';
 import { isUnfinished, openIfThere, prepareDirectory } from './part-file.js';
 import { pause } from './pause.js';
@@ -70,9 +70,13 @@ export class Session {
   #opened: Workspace | null = null;
   #attempt = 0;
   #failures = 0;
+  /** By what they say; those since the last progress, as they are in `#failures`. */
+  readonly #failuresByKind = new Map<string, number>();
   /** Most bytes ever on disk in this call: beyond it lies progress. */
   #highWater = 0;
   #changes = 0;
+  /** Times that the disk did not give back what was written. */
+  #damages = 0;
   /** A failure was looked at, and nothing will mend it. */
   #isOver = false;
 
@@ -196,7 +200,9 @@ export class Session {
     if (!file) return null;
     try {
       const { size } = await stored(file.stat());
-      const isRecorded = source !== null && new Spans(spansOf(blocks)).has(0, size);
+      const isAll = this.source.slice !== undefined || (source?.total ?? size) === size;
+      const isRecorded =
+        source !== null && isAll && size > 0 && new Spans(spansOf(blocks)).prefix === size;
       if (isRecorded || this.#proof.hasDigests) {
         const hash = this.tools.pool.follow({
           fd: file.fd,
@@ -274,8 +280,13 @@ export class Session {
   async #waitOrThrow(error: unknown, letGo?: () => void): Promise<void> {
     this.#isOver = true;
     const again = await this.#toRetry(error);
-    this.#failures = this.#madeProgress() ? 1 : this.#failures + 1;
-    if (this.#failures >= (again.options.tries ?? this.#limits.triesWithoutProgress)) throw again;
+    const isProgress = this.#madeProgress();
+    this.#failures = isProgress ? 1 : this.#failures + 1;
+    if (isProgress) this.#failuresByKind.clear();
+    const ofThisKind = (this.#failuresByKind.get(again.message) ?? 0) + 1;
+    this.#failuresByKind.set(again.message, ofThisKind);
+    if (this.#failures >= this.#limits.triesWithoutProgress) throw again;
+    if (ofThisKind >= (again.options.tries ?? Infinity)) throw again;
     this.#isOver = false;
     const offset = this.#work.ledger.bytes;
     this.#note({ type: 'retried', reason: again.message, offset, attempt: 0 });
@@ -316,7 +327,7 @@ export class Session {
     trust.startAnew();
     if (keepsChanging && hasDigests) trust.believesValidators = false;
     // One answer is of one object.
-    else if (keepsChanging) trust.askForWhole();
+    else if (keepsChanging) trust.giveUpRanges();
     this.#note({
       type: 'retried',
       reason: `The product changed: ${why}; the ${dropped} bytes of the old one are dropped`,
@@ -356,7 +367,8 @@ export class Session {
     if (work.hash.damagedFrom === null) return digests;
     await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
     this.#highWater = work.ledger.bytes;
-    throw damaged();
+    const again = damaged();
+    throw ++this.#damages > MAX_REFETCHES ? again.error : again;
   }
 
   #note(note: TransferNote): void {

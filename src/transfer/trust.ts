@@ -22,8 +22,8 @@ export interface TrustOptions {
   blockBytes: number;
 }
 
-/** How an answer ended. */
-export interface Ending {
+/** What an answer has brought. */
+export interface Yield {
   /** Its body's, also those that repeated themselves. */
   bytes: number;
   /** Those behind what had to repeat itself. */
@@ -101,7 +101,7 @@ export class Trust {
     return Math.min(2 ** this.#silences, MOST_PATIENCE);
   }
 
-  ended({ bytes, wantedBytes, newBytes, isCut, isAll }: Ending, facts: SourceFacts | null): void {
+  ended({ bytes, wantedBytes, newBytes, isCut, isAll }: Yield, facts: SourceFacts | null): void {
     if (newBytes >= LEAST_PART_BYTES) this.#littles = 0;
     if (newBytes > 0) this.#silences = 0;
     else if (isCut) this.#silences++;
@@ -114,10 +114,11 @@ export class Trust {
 
   /** An answer brought less than a part is worth. */
   broughtLittle(): void {
-    if (++this.#littles >= MOST_LITTLES) this.askForWhole();
+    if (++this.#littles >= MOST_LITTLES) this.giveUpRanges();
   }
 
-  askForWhole(): void {
+  /** From now on. */
+  giveUpRanges(): void {
     this.servesRanges = false;
     this.#asksForWhole = true;
   }

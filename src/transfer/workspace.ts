@@ -135,7 +135,7 @@ export class Workspace {
   async #forget(start: number, end: number): Promise<void> {
     await this.writer.forget({ start, end });
     this.#hash.forget(start, end);
-    if (this.#hash.handed > start) await this.followAnew();
+    if (this.#hash.isOver || this.#hash.handed > start) await this.followAnew();
     this.hasEnded = false;
   }
 

@@ -1,4 +1,4 @@
-/** A writer onto a disk that takes everything at once. */
+/** A writer onto a disk that takes everything at once, and gives zeros back. */
 import type { HashJob } from '../../src/transfer/hash-pool.js';
 import type { Journal } from '../../src/transfer/journal.js';
 import { Ledger } from '../../src/transfer/ledger.js';
@@ -13,7 +13,13 @@ export function writerWith(
   const part = {
     lengthen: async () => undefined,
     write: async () => undefined,
-    file: { datasync: async () => undefined },
+    file: {
+      datasync: async () => undefined,
+      read: async (memory: Buffer, offset: number, length: number) => {
+        memory.fill(0, offset, offset + length);
+        return { bytesRead: length };
+      },
+    },
   };
   const hooks: WriterHooks = {
     digestOfBlock: () => 'our own',

@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { ServiceError } from '../../jobs/error-codes.js';
-import { cancelledError, toStoreError } from '../errors.js';
+import { cancelledError, toThreadError } from '../errors.js';
 import {
   memberThread,
   type Piece,
@@ -69,7 +69,7 @@ export function createMemberPool(
       if (answer.type === 'stopped') throw cancelledError(signal);
       if (answer.type === 'lost')
         throw new ServiceError('Interrupted', 'The thread that reads archives has ended');
-      throw toReadError(answer.message, answer.errno);
+      throw toThreadError(answer.message, answer.errno);
     },
     async close() {
       for (const task of waiting.splice(0)) task.settle({ type: 'lost' });
@@ -158,9 +158,4 @@ class Lane {
     this.#task = null;
     task?.settle(outcome);
   }
-}
-
-function toReadError(message: string, errno: string | null): Error {
-  if (errno === null) return new ServiceError('StoreUnavailable', message);
-  return toStoreError(Object.assign(new Error(message), { code: errno, syscall: 'read' })) as Error;
 }

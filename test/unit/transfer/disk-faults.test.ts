@@ -621,6 +621,27 @@ it('F065 with no room for another file the directory is given back all the same,
   expect(copies).toBe(0);
 });
 
+it('a length beyond what a file can have, said each time, is the server’s fault', async () => {
+  const headers = { 'content-length': '999999999999999' };
+  const kit = await serve(() => ({ headers, body: file.subarray(0, 10_000), then: 'end' }));
+  await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({
+    code: 'SourceRefused',
+    message: expect.stringContaining('more than a file can have'),
+  });
+});
+
+it.each([0, 1, 300_000, file.length - 1])(
+  'F069 a verified file that was cut to %i bytes since is fetched again',
+  async (bytes) => {
+    const kit = await serve(good);
+    const source = kit.source(file, { checksums: [], expectedBytes: null });
+    const { path } = await kit.fetch(source);
+    truncateSync(path, bytes);
+    const result = await kit.fetch(source);
+    expect(await kit.content(result)).toEqual(file);
+  },
+);
+
 it.each(['content-length', 'content-range'])(
   'a %s beyond what a file can have is not a full disk, and asked for again',
   async (name) => {

@@ -123,6 +123,59 @@ describe('F010 machines that each have an ETag of their own for the same bytes',
   });
 });
 
+it.each([
+  ['with a digest', {}],
+  ['without one', undigested],
+])(
+  'F009 416 to a range that there is refuses ranges, and drops nothing, %s',
+  async (_, changes) => {
+    const cutAt = 2 * MIB;
+    const kit = await serve((request) => {
+      const answer = honest({ ...request, isRanged: false }, file, { etag });
+      if (request.isRanged)
+        return {
+          status: 416,
+          headers: { 'content-range': `bytes */${file.length}`, 'content-length': '0' },
+        };
+      return request.index === 0
+        ? { ...answer, body: answer.body.subarray(0, cutAt), then: 'end' }
+        : answer;
+    });
+    await exactly(kit, changes);
+    expect(kit.notes).not.toContainEqual(
+      expect.objectContaining({ reason: expect.stringContaining('dropped') as string }),
+    );
+  },
+);
+
+it('F012 a page is the product where a digest says so', async () => {
+  const page = Buffer.from(`<!doctype html><html>${'x'.repeat(2000)}</html>`);
+  const headers = { 'content-type': 'text/html; charset=utf-8' };
+  const kit = await serve((request) => honest(request, page, { etag, headers }));
+  await exactly(kit, { expectedBytes: null }, page);
+});
+
+it('F012 a page after a failure of another kind is asked for again', async () => {
+  const page = '<!doctype html><html>Down for maintenance</html>';
+  const kit = await serve((request) => {
+    if (request.index === 0) return { status: 503, headers: { 'content-length': '0' } };
+    if (request.index === 1)
+      return { headers: { 'content-length': String(page.length) }, body: page };
+    return honest(request, file, { etag });
+  });
+  await exactly(kit);
+});
+
+it('F023 a token that cannot be had for the moment is asked for again', async () => {
+  const kit = await serve((request) => honest(request, file, { etag }));
+  let asked = 0;
+  const headers = async () => {
+    if (asked++ === 0) throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' });
+    return { authorization: 'Bearer x' };
+  };
+  await exactly(kit, { headers });
+});
+
 describe('F019 a Content-Encoding that encodes nothing', () => {
   const gzipped = gzipSync(file);
   it.each(['', 'none', 'binary', 'utf-8', 'aws-chunked', 'identity'])('"%s"', async (coding) => {

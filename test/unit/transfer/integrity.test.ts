@@ -132,6 +132,9 @@ describe('F053 odd checksums', () => {
 describe('without a digest', () => {
   const zip = storedZip({ 'a/one.bin': bytesOf(5000), 'a/two.bin': bytesOf(7000, 3) });
   const unproven = { checksums: [] };
+  /** In its directory. */
+  const damaged = Buffer.from(zip);
+  damaged[zip.lastIndexOf('PK\x01\x02')]! ^= 1;
 
   it('a sound zip counts by its structure, whatever size the catalogue has', async () => {
     const kit = await serve((request) => honest(request, zip));
@@ -156,6 +159,27 @@ describe('without a digest', () => {
     }));
     const result = await kit.fetch(kit.source(zip, { ...unproven, expectedBytes: null }));
     expect(result.checksum.level).toBe('structure');
+  });
+  it('F051 a bad copy after a cut is fetched again where it is damaged', async () => {
+    const kit = await serve((request) => {
+      const answer = honest(request, request.index < 2 ? damaged : zip, { etag: '"one"' });
+      return request.index === 0
+        ? { ...answer, body: answer.body.subarray(0, 9000), then: 'end' }
+        : answer;
+    });
+    const result = await kit.fetch(kit.source(zip, { ...unproven, expectedBytes: null }));
+    expect(await kit.content(result)).toEqual(zip);
+  });
+  it('F051 one that is bad each time is refused, however many cuts lie between', async () => {
+    const kit = await serve((request) => {
+      const answer = honest(request, damaged, { etag: '"one"' });
+      return request.index % 2
+        ? answer
+        : { ...answer, body: answer.body.subarray(0, answer.body.length - 30), then: 'end' };
+    });
+    const failure = kit.fetch(kit.source(zip, { ...unproven, expectedBytes: null }));
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+    expect(kit.server.requests.length).toBeLessThan(8);
   });
   it('four bytes announced as 900 MB are refused, and nothing is kept', async () => {
     const kit = await serve((request) => honest(request, Buffer.from('nope')));

@@ -70,6 +70,14 @@ it('nothing is written while bytes are about to be forgotten', async () => {
   expect(said).toEqual(['block first', 'lost', 'block second']);
 });
 
+it('compares what comes for bytes that are being written, once they are', async () => {
+  const page = placePage(writer, 0);
+  const again = placePage(writer, 0);
+  expect(await page).toBe(PAGE_BYTES);
+  expect(await again).toBe(0);
+  answer('first');
+});
+
 it('keeps the slab until its digest is known', async () => {
   let isFree = false;
   writer.pool.whenFreed(() => (isFree = true));

@@ -87,7 +87,7 @@ it('F012 a page in the place of the rest is refused, and costs nothing of what i
     if (request.index === 0)
       return { ...honest(request, file, { etag }), body: file.subarray(0, 2 * MIB), then: 'end' };
     const headers = { 'content-type': 'text/html', 'content-length': String(page.length) };
-    return request.index < 3 ? { headers, body: page } : honest(request, file, { etag });
+    return request.index < 4 ? { headers, body: page } : honest(request, file, { etag });
   });
   await expect(kit.fetch(source(kit), { limits })).rejects.toMatchObject({ code: 'SourceRefused' });
   const { resumedFrom } = await exactly(kit);

@@ -441,6 +441,21 @@ it.each([204, 200])('F015 a %i with no bytes is tried again', async (status) => 
   await fetchExactly(kit);
 });
 
+describe.each([1, 2, 3, 4])(
+  'F015 %i bodies without a byte, of which nobody says how long they are',
+  (bodies) => {
+    it.each<[string, Answer]>([
+      ['in chunks', { headers: { 'transfer-encoding': 'chunked' }, body: '0\r\n\r\n' }],
+      ['ended by the connection', { headers: {}, body: '', then: 'end' }],
+    ])('%s, are no file', async (_, nothing) => {
+      const kit = await serve((request) =>
+        request.index < bodies ? nothing : honest(request, file),
+      );
+      await fetchExactly(kit);
+    });
+  },
+);
+
 it('F016 a drip is a stall', async () => {
   const kit = await serve((request) => {
     const answer = honest(request, file, { etag });
