@@ -138,8 +138,9 @@ export class Fetcher {
         hasDigests: this.options.hasDigests && !source.slice,
         expectedBytes: source.expectedBytes,
       };
-      const bytesThere = parseUnsatisfiedRange(headers['content-range']) ?? this.total(work) ?? 0;
-      if (status === 416 && (work.have === 0 || claim.start + shift < bytesThere))
+      const said = parseUnsatisfiedRange(headers['content-range']);
+      const isThere = claim.start < (said === null ? (this.total(work) ?? 0) : said - shift);
+      if (status === 416 && (work.have === 0 || isThere))
         throw this.#refusesRanges('The server refuses a range that there is');
       const reading = readDataAnswer(status, this.#believed(headers), framing, asked);
       if (reading.kind !== 'whole' && reading.changed !== null) {
