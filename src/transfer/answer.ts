@@ -184,7 +184,7 @@ function refuseEncoding(headers: Headers, total: number | null, asked: Asked): v
   if (!/\b(gzip|deflate|compress|br|zstd)\b/.test(encoding)) return;
   const mayBeMeant = total !== null && total === (asked.expectedBytes ?? total);
   if (!asked.hasDigests || !mayBeMeant)
-    throw new ServiceError('SourceRefused', `The server encodes the file as ${encoding}`);
+    throw retry('SourceRefused', `The server encodes the file as ${encoding}`, { tries: 2 });
 }
 
 /** The strong ETag that names these very bytes, for If-Range; null = none does. */
@@ -197,11 +197,18 @@ export function readErrorAnswer(status: number, headers: Headers): ServiceError 
   const said = `The server answered ${status}`;
   if (status === 401 || status === 403) return new ServiceError('SourceDenied', said);
   if (status === 404 || status === 410) return new ServiceError('SourceGone', said);
-  if (status === 202) return new ServiceError('SourceUnavailable', `${said}: not ready yet`);
+  if (status === 202) return unavailable(`${said}: not ready yet`, headers);
   if (status === 429 || status === 503) return throttled(said, headers, status);
   if (status === 204 || status === 408 || status === 425 || status >= 500)
-    return retry('SourceUnavailable', said);
+    return unavailable(said, headers);
   return new ServiceError('SourceRefused', said);
+}
+
+/** A wait that the server names is waited, as far as that is done here. */
+function unavailable(message: string, headers: Headers): Retry {
+  const after = parseRetryAfter(headers['retry-after'], LONGEST_INNER_WAIT_MS);
+  const isNamed = after.given && after.waitMs > 0;
+  return retry('SourceUnavailable', message, isNamed ? { waitMs: after.waitMs } : {});
 }
 
 function throttled(said: string, headers: Headers, status: number): ServiceError | Retry {
@@ -225,5 +232,6 @@ function throttled(said: string, headers: Headers, status: number): ServiceError
 export function afterWait(error: ServiceError, isGiven = true): ServiceError | Retry {
   if (!isGiven) return new Retry(error);
   const waitMs = error.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS;
+  if (waitMs === 0) return new Retry(error);
   return waitMs <= LONGEST_INNER_WAIT_MS ? new Retry(error, { waitMs }) : error;
 }

@@ -53,6 +53,9 @@ export interface Request {
   onHold: (isHeld: boolean) => void;
 }
 
+/** What servers answer to a range that they do not want, or to its pin. */
+const MAY_REFUSE_RANGES = new Set([400, 405, 406, 412, 501]);
+
 export class Fetcher {
   /** Body bytes taken from the wire, repeats included. */
   fetchedBytes = 0;
@@ -142,7 +145,7 @@ export class Fetcher {
       const isThere = claim.start < (said === null ? (this.total(work) ?? 0) : said - shift);
       if (status === 416 && (work.have === 0 || isThere))
         throw this.#refusesRanges('The server refuses a range that there is');
-      const reading = readDataAnswer(status, this.#believed(headers), framing, asked);
+      const reading = this.#read(status, this.#believed(headers), framing, asked);
       if (reading.kind !== 'whole' && reading.changed !== null) {
         if (exchange.isReused) this.#distrustKept();
         // It was true what the kept connection said.
@@ -176,6 +179,16 @@ export class Fetcher {
   letGo(): void {
     const { client, source } = this.options;
     client.forget(new URL(this.#resolved ?? source.url), source);
+  }
+
+  /** Parts that cannot be used come from servers that know no ranges, or from an accident. */
+  #read(...answer: Parameters<typeof readDataAnswer>): Reading {
+    try {
+      return readDataAnswer(...answer);
+    } catch (error) {
+      if (answer[0] === 206) this.trust.gotUselessPart();
+      throw error;
+    }
   }
 
   #believed(headers: Headers): Headers {
@@ -235,7 +248,7 @@ export class Fetcher {
       source.rejected(asked.trustedHeaders);
       throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
     }
-    if (asked.isRanged && this.trust.servesRanges && (status === 400 || status === 501))
+    if (asked.isRanged && !this.trust.asksForWhole && MAY_REFUSE_RANGES.has(status))
       throw this.#refusesRanges(`The server answered ${status} to a range`);
     const body = await exchange.text(MAX_ERROR_BODY_BYTES);
     const translated = source.translate({ status, headers: { ...headers }, body });
@@ -282,7 +295,9 @@ export class Fetcher {
     this.#noteResumed(work);
     const end = Math.min(reading.end === null ? Infinity : reading.end - shift, total ?? Infinity);
     work.ledger.extend(claim, end);
-    await this.#stream(work, exchange, request, { start, end, saysTotal: reading.saysTotal });
+    const { saysTotal } = reading;
+    const isOpenEnded = reading.end === null;
+    await this.#stream(work, exchange, request, { start, end, saysTotal, isOpenEnded });
     if (this.trust.isUnpinned(work.facts)) work.ledger.doubt(Math.min(claim.end, end));
     if (reading.saysTotal) this.trust.isEndInDoubt = false;
     if (total !== null || reading.end !== null) return;
@@ -315,7 +330,12 @@ export class Fetcher {
     work: Workspace,
     exchange: Exchange,
     { claim, pace, onBytes, onHold, onReceived }: Request,
-    { start, end, saysTotal }: { start: number; end: number; saysTotal: boolean },
+    {
+      start,
+      end,
+      saysTotal,
+      isOpenEnded,
+    }: { start: number; end: number; saysTotal: boolean; isOpenEnded: boolean },
   ): Promise<void> {
     const inlet = new Inlet(work.writer, {
       position: start,
@@ -344,11 +364,20 @@ export class Fetcher {
     const isAll = end >= Math.min(claim.end, this.total(work) ?? Infinity);
     if (cut === null && !isOverrun && isAll) onReceived();
     await inlet.settle().finally(() => work.writer.connections--);
+    const isOther = isOverrun || (isEarly && ending.cut === null);
+    if (isOpenEnded && isOther) await this.#doubtTotal(work);
     const { newBytes, isStopped } = inlet;
     await conclude(
       { start, end, bytes, newBytes, cut, isOverrun, isStopped, isAll, saysTotal },
       { work, claim, trust: this.trust },
     );
+  }
+
+  /** An earlier answer said how long the file is, and one that says nothing of it is longer, or shorter: a digest decides. */
+  async #doubtTotal(work: Workspace): Promise<void> {
+    const { facts } = work;
+    if (this.options.hasDigests && facts && facts.total !== this.options.source.expectedBytes)
+      await work.learn({ ...facts, total: null });
   }
 
   /** What a digest will prove in the end, and an interruption may cost. */

@@ -53,7 +53,7 @@ export interface SessionTools {
 const VERIFIED = 'verified';
 /** Between two failures so much of the file, and no more than so many bytes, must come to be progress. */
 const PROGRESS_SHARE = 0.01;
-const PROGRESS_BYTES = 64 * 1024;
+const PROGRESS_BYTES = 32 * 1024;
 /** Times that another object is believed to have taken the place of the first. */
 const MOST_CHANGES = 2;
 /** Whoever waits longer than this before another try lets others use the connection. */

@@ -45,7 +45,7 @@ export interface TransferLimits {
   floorMs: number;
   /** At most this much, over all connections, is under way at a time: what an interruption may cost. */
   blockBytes: number;
-  /** Failures without progress between them, which is a hundredth of the file or 64 KiB, before giving up with the last one. */
+  /** Failures without progress between them, which is a hundredth of the file or 32 KiB, before giving up with the last one. */
   triesWithoutProgress: number;
 }
 

@@ -11,6 +11,7 @@ const OVERLAP_BYTES = 64 * 1024;
 const MAX_DIFFERENCES = 4;
 const MOST_PATIENCE = 8;
 const MOST_LITTLES = 3;
+const MOST_USELESS_PARTS = 2;
 /** An answer that gives less than was asked for, and less than this, counts as a failure. */
 export const LEAST_PART_BYTES = 4096;
 
@@ -49,13 +50,15 @@ export class Trust {
   isEndInDoubt: boolean;
   /** Every answer so far has carried a validator that the others carried too. */
   #isVouched = true;
-  /** The shortest answer of which too much only repeated itself. */
+  /** The shortest answer, and the shortest that was cut, of which too much only repeated itself. */
   #shortest = Infinity;
+  #shortestCut = Infinity;
   #differences = 0;
   #silences = 0;
   #asksForWhole = false;
   /** Answers in a row that brought next to nothing. */
   #littles = 0;
+  #uselessParts = 0;
 
   constructor(readonly options: TrustOptions) {
     this.isEndInDoubt = !options.isProvable;
@@ -67,10 +70,12 @@ export class Trust {
     this.#asksForWhole = false;
     this.sendsIfRange = true;
     this.#littles = 0;
+    this.#uselessParts = 0;
     this.wasOverrun = false;
     this.isEndInDoubt = !this.options.isProvable;
     this.#isVouched = true;
     this.#shortest = Infinity;
+    this.#shortestCut = Infinity;
     this.#differences = 0;
   }
 
@@ -92,8 +97,8 @@ export class Trust {
 
   /** So many bytes must repeat themselves: where answers are short, no more than leaves room for new ones. */
   get overlapBytes(): number {
-    const wanted = Math.min(OVERLAP_BYTES, this.options.blockBytes / 4) * 4 ** this.#differences;
-    return Math.min(wanted, Math.floor(this.#shortest / 2));
+    const least = Math.min(OVERLAP_BYTES, this.options.blockBytes / 4, this.#shortestCut / 4);
+    return Math.floor(Math.min(least * 4 ** this.#differences, this.#shortest / 2));
   }
 
   /** Silence is borne so many times as long as usual. */
@@ -106,10 +111,16 @@ export class Trust {
     if (newBytes > 0) this.#silences = 0;
     else if (isCut) this.#silences++;
     // A cut says nothing of how much comes the next time: the proof is not given up for it where nothing else tells.
-    const isShort = isCut
-      ? wantedBytes === 0 && !this.isUnpinned(facts)
-      : wantedBytes < bytes / 2 && !isAll;
-    if (isShort && bytes >= LEAST_PART_BYTES) this.#shortest = Math.min(this.#shortest, bytes);
+    const mayBeShort = isCut ? !this.isUnpinned(facts) : !isAll;
+    const isShort = mayBeShort && wantedBytes < bytes / 2;
+    if (!isShort || bytes < LEAST_PART_BYTES) return;
+    if (isCut) this.#shortestCut = Math.min(this.#shortestCut, bytes);
+    else this.#shortest = Math.min(this.#shortest, bytes);
+  }
+
+  /** What came as a part cannot be one. */
+  gotUselessPart(): void {
+    if (++this.#uselessParts >= MOST_USELESS_PARTS) this.giveUpRanges();
   }
 
   /** An answer brought less than a part is worth. */

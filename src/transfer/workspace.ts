@@ -128,8 +128,10 @@ export class Workspace {
       await this.#forget(position, Number.MAX_SAFE_INTEGER);
   }
 
+  /** Also how long the file is: who said so may have been as wrong as the bytes. */
   async forgetAll(): Promise<void> {
     await this.#forget(0, Number.MAX_SAFE_INTEGER);
+    if (this.facts) await this.learn({ ...this.facts, total: null });
   }
 
   async #forget(start: number, end: number): Promise<void> {

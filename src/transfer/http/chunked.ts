@@ -36,7 +36,9 @@ export class ChunkedDecoder {
     this.#line += chunk.toString('latin1', at, end);
     if (this.#line.length > MAX_LINE) throw malformed();
     if (newline >= 0) {
-      const line = this.#line.replace(/\r?\n$/, '');
+      // A bare LF may be payload where a size is wrong.
+      if (!this.#line.endsWith('\r\n')) throw malformed();
+      const line = this.#line.slice(0, -2);
       this.#line = '';
       this.#endLine(line);
     }

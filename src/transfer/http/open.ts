@@ -11,6 +11,9 @@ import type { HttpClient } from './client.js';
 import { Exchange, type ExchangeOptions } from './exchange.js';
 import { assertAllowed, isTrusted, type HostRules } from './hosts.js';
 
+/** Some lead back to where they were asked, and answer there then. */
+const MOST_TIMES = 2;
+
 export interface OpenOptions {
   url: string;
   rules: HostRules;
@@ -35,13 +38,14 @@ export interface Opened {
 
 /** The first answer that is not a redirect; its body is unread. Throws Retry, SourceRefused or the abort's reason. */
 export async function open(options: OpenOptions): Promise<Opened> {
-  const seen = new Set<string>();
+  const seen = new Map<string, number>();
   let url = parse(options.url, undefined);
   let from: URL | null = null;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     assertAllowed(url, from, options.rules);
-    if (seen.has(url.href)) throw refused(`${shownUrl(url)} redirects in a circle`);
-    seen.add(url.href);
+    const times = (seen.get(url.href) ?? 0) + 1;
+    if (times > MOST_TIMES) throw refused(`${shownUrl(url)} redirects in a circle`);
+    seen.set(url.href, times);
     const trusted = isTrusted(url, options.rules);
     const { rules, limits, signal, client, fresh = false } = options;
     const headers = {

@@ -638,7 +638,7 @@ it.each([0, 1, 300_000, file.length - 1])(
     const { path } = await kit.fetch(source);
     truncateSync(path, bytes);
     const result = await kit.fetch(source);
-    expect(await kit.content(result)).toEqual(file);
+    expect((await kit.content(result)).equals(file)).toBe(true);
   },
 );
 

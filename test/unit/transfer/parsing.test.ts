@@ -13,6 +13,8 @@ import {
   parseUnsatisfiedRange,
   strongEtag,
 } from '../../../src/transfer/http/headers.js';
+import { readErrorAnswer } from '../../../src/transfer/answer.js';
+import { Retry } from '../../../src/transfer/errors.js';
 import { backoffMs } from '../../../src/transfer/limits.js';
 import { mediaTypeOf } from '../../../src/transfer/media-type.js';
 import { chunked } from '../../support/lying-server.js';
@@ -67,6 +69,19 @@ describe('where a body ends', () => {
     { 'content-length': '' },
     { 'transfer-encoding': 'gzip, chunked' },
   ])('is refused: %j', (headers) => expect(() => framing(headers as never)).toThrow());
+});
+
+describe('a wait that is asked for', () => {
+  const waitOf = (status: number, after: string) => {
+    const error = readErrorAnswer(status, { 'retry-after': after });
+    return error instanceof Retry ? error.options.waitMs : error;
+  };
+  it.each([202, 408, 425, 429, 500, 502, 503, 504])('is waited after %i', (status) =>
+    expect(waitOf(status, '3')).toBe(3000),
+  );
+  it.each([202, 429, 500, 503])('and is none is the usual one, after %i', (status) =>
+    expect(waitOf(status, '0')).toBeUndefined(),
+  );
 });
 
 describe('a Content-Range', () => {

@@ -547,8 +547,97 @@ describe('F020 endless heads and redirects', () => {
     }));
     const failure = kit.fetch(kit.source(file));
     await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
-    expect(kit.server.requests).toHaveLength(2);
+    expect(kit.server.requests).toHaveLength(4);
   });
+  it('comes back once to where it was', async () => {
+    const kit = await serve((request) =>
+      request.index === 0
+        ? { status: 302, headers: { location: '/file?signature=canary-7f3a91' } }
+        : honest(request, file, { etag }),
+    );
+    await fetchExactly(kit);
+  });
+});
+
+describe.each([
+  [1, 'in chunks'],
+  [4, 'in chunks'],
+  [1, 'until the connection ends'],
+  [4, 'until the connection ends'],
+])('F003 a length that one bad answer has told, %i connections, %s then', (connections, how) => {
+  const page = 'Please try again in a moment.\n\n';
+  const good: Answer =
+    how === 'in chunks'
+      ? { headers: { 'transfer-encoding': 'chunked' }, body: chunked(file) }
+      : { headers: {}, body: file, then: 'end' };
+  it.each<[string, Answer]>([
+    ['a page', { headers: { 'content-length': String(page.length) }, body: page }],
+    ['too little', { headers: { 'content-length': '9000' }, body: file.subarray(0, 9000) }],
+    [
+      'too much, and cut',
+      { headers: { 'content-length': '999999' }, body: file.subarray(0, 9000), then: 'end' },
+    ],
+  ])('is not believed for ever: %s', async (_, lie) => {
+    const kit = await serve((request) => (request.index === 0 ? lie : good), { connections });
+    const source = kit.source(file, { expectedBytes: null });
+    const result = await kit.fetch(source);
+    expect((await kit.content(result)).equals(file)).toBe(true);
+  });
+});
+
+it.each([20_000, 40_000, 66_000, 70_000, 100_000])(
+  'F001 a server that cuts each answer after %i bytes gets there',
+  async (bytes) => {
+    const kit = await serve((request) => {
+      const answer = honest(request, file, { etag });
+      const isCut = answer.body.length > bytes;
+      return isCut ? { ...answer, body: answer.body.subarray(0, bytes), then: 'end' } : answer;
+    });
+    await fetchExactly(kit);
+    expect(kit.server.bytesSent()).toBeLessThan(1.6 * file.length + 64 * 1024);
+  },
+);
+
+describe.each<[string, (part: ReturnType<typeof honest>) => Answer]>([
+  [
+    'without Content-Range',
+    ({ headers: { 'content-range': _, ...headers }, ...part }) => ({ ...part, headers }),
+  ],
+  [
+    'of another unit',
+    ({ headers, ...part }) => ({
+      ...part,
+      headers: { ...headers, 'content-range': 'items 0-1/2' },
+    }),
+  ],
+  ['refused by 405', () => ({ status: 405, headers: { 'content-length': '0' } })],
+  ['refused by 412', () => ({ status: 412, headers: { 'content-length': '0' } })],
+])('F008 where each part is %s, the whole is asked for', (_, spoil) => {
+  it.each([1, 4])('on %i connections', async (connections) => {
+    const kit = await serve(
+      (request) => {
+        const answer = honest(request, file, { etag });
+        if (request.isRanged) return spoil(answer);
+        return request.index === 0
+          ? { ...answer, body: answer.body.subarray(0, 200_000), then: 'end' }
+          : answer;
+      },
+      { connections },
+    );
+    await fetchExactly(kit);
+  });
+});
+
+it('F019 one answer that is encoded is asked for again', async () => {
+  const kit = await serve((request) =>
+    request.index === 0
+      ? {
+          headers: { 'content-encoding': 'gzip', 'transfer-encoding': 'chunked' },
+          body: chunked('encoded'),
+        }
+      : honest(request, file, { etag }),
+  );
+  await fetchExactly(kit);
 });
 
 it('F021 outlives a burst of server errors', async () => {
