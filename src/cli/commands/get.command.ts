@@ -43,7 +43,7 @@ export function addGet(program: Command, run: TerminalRunner): void {
       'longest silence before it is asked again (default: 10, and 60 until an answer begins)',
       toSeconds,
     )
-    .option('--tries <number>', 'tries in a row that bring nothing new', toCount(1000), 5)
+    .option('--tries <number>', 'tries in a row that bring next to nothing', toCount(1000), 5)
     .option('--every-digest', 'compare every digest given, not the cheapest of them alone')
     .option('-q, --quiet', 'say only what goes wrong')
     .addHelpText('after', help)

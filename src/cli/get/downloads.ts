@@ -46,7 +46,7 @@ export interface DownloadSettings {
   proxyFor: ProxyFor;
   /** Longest silence before an answer begins and inside it, in milliseconds; else what the engine takes for each. */
   silenceMs?: number;
-  /** Tries in a row that bring nothing new, and waits that a server may ask for, before a file is given up. */
+  /** Tries in a row that bring next to nothing, and waits that a server may ask for, before a file is given up. */
   tries: number;
   signal: AbortSignal;
 }
