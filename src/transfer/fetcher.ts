@@ -183,10 +183,13 @@ export class Fetcher {
 
   /** Parts that cannot be used come from servers that know no ranges, or from an accident. */
   #read(...answer: Parameters<typeof readDataAnswer>): Reading {
+    const isPart = answer[0] === 206;
     try {
-      return readDataAnswer(...answer);
+      const reading = readDataAnswer(...answer);
+      if (isPart) this.trust.gotPart(true);
+      return reading;
     } catch (error) {
-      if (answer[0] === 206) this.trust.gotUselessPart();
+      if (isPart) this.trust.gotPart(false);
       throw error;
     }
   }

@@ -11,7 +11,7 @@ const OVERLAP_BYTES = 64 * 1024;
 const MAX_DIFFERENCES = 4;
 const MOST_PATIENCE = 8;
 const MOST_LITTLES = 3;
-const MOST_USELESS_PARTS = 2;
+const MOST_USELESS_PARTS = 3;
 /** An answer that gives less than was asked for, and less than this, counts as a failure. */
 export const LEAST_PART_BYTES = 4096;
 
@@ -58,6 +58,7 @@ export class Trust {
   #asksForWhole = false;
   /** Answers in a row that brought next to nothing. */
   #littles = 0;
+  /** In a row, too. */
   #uselessParts = 0;
 
   constructor(readonly options: TrustOptions) {
@@ -118,9 +119,10 @@ export class Trust {
     else this.#shortest = Math.min(this.#shortest, bytes);
   }
 
-  /** What came as a part cannot be one. */
-  gotUselessPart(): void {
-    if (++this.#uselessParts >= MOST_USELESS_PARTS) this.giveUpRanges();
+  /** @param isUsable what came as a part can be one */
+  gotPart(isUsable: boolean): void {
+    this.#uselessParts = isUsable ? 0 : this.#uselessParts + 1;
+    if (this.#uselessParts >= MOST_USELESS_PARTS) this.giveUpRanges();
   }
 
   /** An answer brought less than a part is worth. */
