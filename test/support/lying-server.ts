@@ -3,7 +3,7 @@
  * ranges, endings and headers can be wrong in any way. It keeps its own ledger of requests, connections and body bytes sent.
  */
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 
@@ -70,6 +70,8 @@ export interface LyingServer {
   bytesSent: () => number;
   /** Bytes written that the kernel has not taken yet. */
   writableBytes: () => number;
+  /** Bytes in the kernel that no client has read. */
+  unreadBytes: () => number;
   /** Connections accepted, and those open now. */
   connections: () => { accepted: number; open: number };
   /** The most answers that were under way at once for one folder of paths (see `SETTLING_MS`), by folder. */
@@ -207,6 +209,11 @@ export async function startLyingServer(
     url: (path = '/file') => `${identity ? 'https' : 'http'}://${host}${path}`,
     requests,
     bytesSent: () => sent,
+    unreadBytes: () =>
+      queues().reduce((sum, { from, to, unsent, unread }) => {
+        const ofServer = from === port ? unsent : 0;
+        return sum + (to === port ? unread : ofServer);
+      }, 0),
     writableBytes: () => [...sockets].reduce((sum, socket) => sum + socket.writableLength, 0),
     connections: () => ({ accepted, open: sockets.size }),
     peaks,
@@ -315,26 +322,23 @@ function drained(socket: net.Socket): Promise<void> {
 /** Resolves when the other side's kernel has what was written, which a reset would discard, or takes no more of it. */
 async function arrived(socket: net.Socket): Promise<void> {
   const { localPort, remotePort } = socket;
-  for (let looks = 0; looks < MOST_LOOKS && !socket.destroyed; looks++) {
-    if ((await unacknowledgedBytes(localPort, remotePort)) === 0) return;
+  const isHeld = () =>
+    queues().some(({ from, to, unsent }) => from === localPort && to === remotePort && unsent > 0);
+  for (let looks = 0; looks < MOST_LOOKS && !socket.destroyed && isHeld(); looks++)
     await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
-/** From the kernel's table of connections; 0 where there is none to read. */
-async function unacknowledgedBytes(from = 0, to = 0): Promise<number> {
-  const port = (number: number) => `:${number.toString(16).toUpperCase().padStart(4, '0')}`;
-  const tables = ['/proc/net/tcp', '/proc/net/tcp6'].map((path) =>
-    readFile(path, 'latin1').catch(() => ''),
-  );
-  const rows = (await Promise.all(tables)).flatMap((table) => table.split('\n'));
-  const [, , , , queues = '0'] =
-    rows
-      .map((row) => row.trim().split(/\s+/))
-      .find(
-        ([, local = '', remote = '']) => local.endsWith(port(from)) && remote.endsWith(port(to)),
-      ) ?? [];
-  return parseInt(queues, 16);
+/** Bytes in the kernel, for each end of a connection by its ports. None where there is no table to read. */
+function queues(): { from: number; to: number; unsent: number; unread: number }[] {
+  const hex = (text = '0') => parseInt(text, 16);
+  const portOf = (address = '') => hex(address.split(':')[1]);
+  return ['/proc/net/tcp', '/proc/net/tcp6']
+    .flatMap((path) => (existsSync(path) ? readFileSync(path, 'latin1').split('\n').slice(1) : []))
+    .map((row) => {
+      const [, local, remote, , queue = ''] = row.trim().split(/\s+/);
+      const [unsent, unread] = queue.split(':');
+      return { from: portOf(local), to: portOf(remote), unsent: hex(unsent), unread: hex(unread) };
+    });
 }
 
 /** Will the client know by itself where this answer ends, and is it willing to ask again on the same connection? */
