@@ -40,6 +40,8 @@ export interface Yield {
 export class Trust {
   /** A range was answered with everything, or not at all: one connection then. */
   servesRanges = true;
+  /** Ranges are refused, or no good: nothing but the whole is asked for, also to go on. */
+  asksForWhole = false;
   /** A range that was pinned with If-Range has not yet been answered with the same object's whole. */
   sendsIfRange = true;
   /** More came than had been announced. */
@@ -55,7 +57,6 @@ export class Trust {
   #shortestCut = Infinity;
   #differences = 0;
   #silences = 0;
-  #asksForWhole = false;
   /** Answers in a row that brought next to nothing. */
   #littles = 0;
   /** In a row, too. */
@@ -68,7 +69,7 @@ export class Trust {
   /** The object is another one. */
   startAnew(): void {
     this.servesRanges = true;
-    this.#asksForWhole = false;
+    this.asksForWhole = false;
     this.sendsIfRange = true;
     this.#littles = 0;
     this.#uselessParts = 0;
@@ -89,11 +90,6 @@ export class Trust {
   isUnpinned(facts: SourceFacts | null): boolean {
     if (this.options.hasDigests || facts === null) return false;
     return !this.#isVouched || !tellsApart(facts);
-  }
-
-  /** Ranges are refused, or no good: nothing but the whole is asked for, also to go on. */
-  get asksForWhole(): boolean {
-    return this.#asksForWhole;
   }
 
   /** So many bytes must repeat themselves: where answers are short, no more than leaves room for new ones. */
@@ -133,7 +129,7 @@ export class Trust {
   /** From now on. */
   giveUpRanges(): void {
     this.servesRanges = false;
-    this.#asksForWhole = true;
+    this.asksForWhole = true;
   }
 
   /** Served bytes differ from those on disk. @returns whether that may still be an accident */

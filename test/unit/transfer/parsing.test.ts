@@ -79,7 +79,7 @@ describe('a wait that is asked for', () => {
   it.each([202, 408, 425, 429, 500, 502, 503, 504])('is waited after %i', (status) =>
     expect(waitOf(status, '3')).toBe(3000),
   );
-  it.each([202, 429, 500, 503])('and is none is the usual one, after %i', (status) =>
+  it.each([202, 429, 500, 503])('of nothing is the usual one, after %i', (status) =>
     expect(waitOf(status, '0')).toBeUndefined(),
   );
 });
@@ -171,10 +171,16 @@ describe('a chunked body', () => {
     expect(decoder.done).toBe(true);
     expect(Buffer.concat(out).toString()).toBe('x'.repeat(15));
   });
-  it.each(['zz\r\n', '-1\r\n', '5\r\nhelloX\r\n', 'f'.repeat(20) + '\r\n', 'x'.repeat(9000)])(
-    'is refused: %j',
-    (text) =>
-      expect(() => new ChunkedDecoder().decode(Buffer.from(text), () => undefined)).toThrow(),
+  it.each([
+    'zz\r\n',
+    '-1\r\n',
+    '5\nhello\r\n',
+    '6\r\nhello\r\n0\r\n\r\n',
+    '5\r\nhelloX\r\n',
+    'f'.repeat(20) + '\r\n',
+    'x'.repeat(9000),
+  ])('is refused: %j', (text) =>
+    expect(() => new ChunkedDecoder().decode(Buffer.from(text), () => undefined)).toThrow(),
   );
 });
 
