@@ -1,8 +1,8 @@
 /** Mounts operations: validation before the handler, typed input for it, and a check that none was forgotten. */
 import type { Request, RequestHandler, Response, Router } from 'express';
 import { isJobId } from '../jobs/ids.js';
-import { ServiceError } from '../jobs/error-codes.js';
 import { parseOr } from './invalid.js';
+import { noSuchJob } from './known-jobs.js';
 import { jsonBody } from './middleware/json-body.js';
 import { methodNotAllowed } from './middleware/errors.js';
 import { needsBody, type BodyOf, type Operation, type QueryOf } from './operation.js';
@@ -80,5 +80,3 @@ export function jobIdOf(request: Request): string {
   if (typeof id !== 'string' || !isJobId(id)) throw noSuchJob();
   return id;
 }
-
-export const noSuchJob = (): ServiceError => new ServiceError('NotFound', 'There is no such job');

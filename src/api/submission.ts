@@ -6,13 +6,14 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Aoi } from '../geo/aoi.js';
 import { parseAoi } from '../geo/parse-aoi.js';
 import { ServiceError } from '../jobs/error-codes.js';
+import { acceptedBatch } from '../jobs/accepted.js';
 import type { JobHeader, JobRecord } from '../jobs/job.js';
-import { initialSnapshot } from '../jobs/snapshot.js';
 import type { JobRequest } from '../jobs/request.js';
 import type { Provider } from '../providers/provider.js';
 import { hashJson } from './canonical-json.js';
 import type { ApiContext } from './context.js';
 import { ifUp } from './deadline.js';
+import { asQueued } from './known-jobs.js';
 
 export interface Submitted {
   record: JobRecord;
@@ -88,7 +89,7 @@ export async function submit(
   }
   const outcome = await context.engine.submit(header);
   const record = asQueued(outcome.header);
-  const told = await ifUp(announce(context, record), mirrorMs);
+  const told = await ifUp(announce(context, outcome.header), mirrorMs);
   if (told === null)
     context.logger.warn({ jobId: header.job_id }, 'job accepted while the mirror is down');
   if (outcome.started) return { record, repeated: false };
@@ -103,15 +104,7 @@ function repeat(known: JobRecord, header: JobHeader): Submitted {
   return { record: known, repeated: true };
 }
 
-/** The job as its workflow's first event leaves it. */
-function asQueued(header: JobHeader): JobRecord {
-  return { header, snapshot: { ...initialSnapshot(header.created_at), version: 1 }, live: [] };
-}
-
-/** Writes the very event that the workflow writes first; whoever comes second changes nothing. */
-async function announce(context: ApiContext, { header, snapshot }: JobRecord): Promise<true> {
-  const { job_id, created_at: at } = header;
-  const queued = { job_id, number: 1, type: 'job.queued' as const, at, data: {} };
-  await context.mirror.apply({ header, snapshot, events: [queued] });
+async function announce(context: ApiContext, header: JobHeader): Promise<true> {
+  await context.mirror.apply(acceptedBatch(header));
   return true;
 }

@@ -12,6 +12,8 @@ export interface JobEngine {
   submit(header: JobHeader): Promise<{ started: boolean; header: JobHeader }>;
   /** Asks a running job to cancel; resolves once the request is durable. `false` if its workflow has already ended. NotFound if there never was one. */
   cancel(jobId: string): Promise<boolean>;
+  /** The header that a job now running was started with; null when none runs under this id. */
+  findRunning(jobId: string): Promise<JobHeader | null>;
   /** Resolves if Temporal answers for our namespace. */
   ping(): Promise<void>;
   /** Where the Temporal Web UI shows this job. */

@@ -3,14 +3,14 @@
  * whatever Temporal knows of jobs whose first recording had not been written. Harmless beside running workers, and to repeat: the
  * mirror keeps what it already has.
  */
-import { z } from 'zod';
 import { readStory } from '../../activities/record.activities.js';
 import type { ArtifactStore } from '../artifacts/artifact-store.js';
-import { jobHeaderSchema, type JobHeader } from '../jobs/job.js';
-import { initialSnapshot } from '../jobs/snapshot.js';
+import { acceptedBatch } from '../jobs/accepted.js';
+import type { JobHeader } from '../jobs/job.js';
 import { searchAttribute } from '../jobs/search-attributes.js';
 import type { Mirror } from '../mirror/mirror.js';
 import { isOutOfReach, openClient, type TemporalSettings } from './connection.js';
+import { readHeader } from './read-header.js';
 
 export interface RebuildReport {
   jobs: number;
@@ -67,15 +67,7 @@ async function addUntoldJobs(
   report: RebuildReport,
 ): Promise<void> {
   for (const header of await untoldHeaders(temporal, told, report)) {
-    const event = {
-      job_id: header.job_id,
-      number: 1,
-      type: 'job.queued' as const,
-      at: header.created_at,
-      data: {},
-    };
-    const snapshot = { ...initialSnapshot(header.created_at), version: 1 };
-    await mirror.apply({ header, snapshot, events: [event] });
+    await mirror.apply(acceptedBatch(header));
     report.jobs++;
     report.events++;
     report.fromTemporal++;
@@ -87,30 +79,19 @@ async function untoldHeaders(
   told: Set<string>,
   report: RebuildReport,
 ): Promise<JobHeader[]> {
-  const { client, close } = openClient(temporal.env);
+  const opened = openClient(temporal.env);
   const headers: JobHeader[] = [];
   try {
     const query = `${searchAttribute.jobType.name} = "search_download" AND ExecutionStatus = "Running"`;
-    for await (const { workflowId } of client.workflow.list({ query })) {
+    for await (const { workflowId } of opened.client.workflow.list({ query })) {
       if (told.has(workflowId)) continue;
-      headers.push(await readHeader(client, workflowId));
+      headers.push(await readHeader(opened, workflowId));
     }
   } catch (error) {
     if (!isOutOfReach(error)) throw error;
     report.temporalAsked = false;
   } finally {
-    await close();
+    await opened.close();
   }
   return headers;
-}
-
-/** A job's header is its workflow's input, the first event of its history. */
-async function readHeader(
-  client: ReturnType<typeof openClient>['client'],
-  workflowId: string,
-): Promise<JobHeader> {
-  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
-  const data = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
-  const input: unknown = JSON.parse(Buffer.from(data ?? []).toString('utf8') || 'null');
-  return z.object({ header: jobHeaderSchema }).parse(input).header;
 }

@@ -2,6 +2,7 @@
 import {
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
+  type WorkflowExecutionStatusName,
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import type { JobHeader } from '../jobs/job.js';
@@ -15,6 +16,7 @@ import {
   type TemporalSettings,
 } from './connection.js';
 import type { JobEngine } from './job-engine.js';
+import { readHeader } from './read-header.js';
 import { transferQueuePrefix } from './task-queues.js';
 
 export interface EngineSettings extends TemporalSettings {
@@ -85,6 +87,17 @@ export function createTemporalEngine(settings: EngineSettings): JobEngine {
     }
   }
 
+  /** Of the workflow; null when there never was one. */
+  async function stateOf(jobId: string): Promise<WorkflowExecutionStatusName | null> {
+    try {
+      const { status } = await call(() => client.workflow.getHandle(jobId).describe());
+      return status.name;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return null;
+      throw error;
+    }
+  }
+
   return {
     async submit(header) {
       await ready();
@@ -105,17 +118,15 @@ export function createTemporalEngine(settings: EngineSettings): JobEngine {
     },
 
     async cancel(jobId) {
-      try {
-        const handle = client.workflow.getHandle(jobId);
-        const { status } = await call(() => handle.describe());
-        if (status.name !== 'RUNNING') return false;
-        await call(() => handle.cancel());
-        return true;
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError)
-          throw new ServiceError('NotFound', `No workflow for job ${jobId}`, { cause: error });
-        throw error;
-      }
+      const state = await stateOf(jobId);
+      if (state === null) throw new ServiceError('NotFound', `No workflow for job ${jobId}`);
+      if (state !== 'RUNNING') return false;
+      await call(() => client.workflow.getHandle(jobId).cancel());
+      return true;
+    },
+
+    async findRunning(jobId) {
+      return (await stateOf(jobId)) === 'RUNNING' ? await readHeader(temporal, jobId) : null;
     },
 
     async ping() {

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { newKey, sha256Of, startProduct, type RunningProduct } from '../support/product.js';
 
 const BLOCK_BYTES = 4 * 1024 * 1024;
@@ -124,6 +124,22 @@ describe('a part is killed', () => {
     await product.mongod!.process.kill('SIGKILL');
     await sleep(6_000);
     await product.mongod!.process.start();
+    await expectExact(jobId, 0);
+  });
+
+  it('F080 mongod, when a job is accepted: the job is there as soon as the mirror is', async () => {
+    await product.workers[0]!.stop();
+    await product.mongod!.process.kill('SIGKILL');
+    const jobId = await start();
+    await product.mongod!.process.start();
+    const first = await vi.waitFor(async () => {
+      const answer = await product.request(`/v1/jobs/${jobId}`);
+      expect(answer.status).not.toBe(503);
+      return answer;
+    }, 30_000);
+    expect(first.status).toBe(200);
+    expect(await first.json()).toMatchObject({ job_id: jobId, state: 'queued' });
+    await product.workers[0]!.start();
     await expectExact(jobId, 0);
   });
 

@@ -4,7 +4,8 @@ import { hasEnded, type JobRecord } from '../../jobs/job.js';
 import type { JobFilter } from '../../mirror/mirror.js';
 import type { ApiContext } from '../context.js';
 import { callerIdentity } from '../middleware/auth.js';
-import { jobIdOf, noSuchJob, type Call, type Mount } from '../mount.js';
+import { readJob } from '../known-jobs.js';
+import { jobIdOf, type Call, type Mount } from '../mount.js';
 import { operations } from '../operations.js';
 import { checkIdempotencyKey, jobIdForKey, submit, type Submitted } from '../submission.js';
 
@@ -61,13 +62,6 @@ export function jobsRoutes(context: ApiContext, mount: Mount): void {
   });
 }
 
-/** @throws ServiceError NotFound, StoreUnavailable */
-export async function readJob(context: ApiContext, jobId: string): Promise<JobRecord> {
-  const record = await context.mirror.getJob(jobId);
-  if (!record) throw noSuchJob();
-  return record;
-}
-
 function answerSubmitted(
   context: ApiContext,
   response: Call<typeof operations.submitJob>['response'],
@@ -83,15 +77,10 @@ async function cancel(
   context: ApiContext,
   jobId: string,
 ): Promise<{ record: JobRecord; cancelling: boolean }> {
-  const before = await context.mirror.getJob(jobId);
-  if (before && hasEnded(before.snapshot.state)) return { record: before, cancelling: false };
+  const before = await readJob(context, jobId);
+  if (hasEnded(before.snapshot.state)) return { record: before, cancelling: false };
   const cancelling = await context.engine.cancel(jobId);
-  const record = await context.mirror.getJob(jobId);
-  if (record) return { record, cancelling };
-  throw new ServiceError(
-    'StoreUnavailable',
-    'The job is not in the mirror yet; its cancellation was passed on',
-  );
+  return { record: (await context.mirror.getJob(jobId)) ?? before, cancelling };
 }
 
 function toFilter(query: Call<typeof operations.listJobs>['query']): JobFilter {

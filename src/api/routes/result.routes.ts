@@ -4,9 +4,9 @@ import { ServiceError } from '../../jobs/error-codes.js';
 import { hasEnded } from '../../jobs/job.js';
 import type { JobResult } from '../../jobs/result.js';
 import type { ApiContext } from '../context.js';
-import { jobIdOf, noSuchJob, type Mount } from '../mount.js';
+import { noSuchJob, readJob } from '../known-jobs.js';
+import { jobIdOf, type Mount } from '../mount.js';
 import { operations } from '../operations.js';
-import { readJob } from './jobs.routes.js';
 
 export function resultRoutes(context: ApiContext, mount: Mount): void {
   mount(operations.getResult, async ({ request, response }) => {

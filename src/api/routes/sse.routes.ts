@@ -5,7 +5,8 @@ import type { ApiContext } from '../context.js';
 import { within } from '../deadline.js';
 import type { EventHub } from '../event-hub.js';
 import { EventStream, startOf } from '../event-stream.js';
-import { noSuchJob, type Mount } from '../mount.js';
+import { assertJob, noSuchJob } from '../known-jobs.js';
+import type { Mount } from '../mount.js';
 import { operations } from '../operations.js';
 import { createSseWriter } from '../sse-writer.js';
 
@@ -17,8 +18,10 @@ export function sseRoutes(
 ): void {
   mount(operations.streamEvents, async ({ query, request, response }) => {
     const jobId = query.job_id;
-    if (jobId !== undefined && !(isJobId(jobId) && (await context.mirror.getHeader(jobId))))
-      throw noSuchJob();
+    if (jobId !== undefined) {
+      if (!isJobId(jobId)) throw noSuchJob();
+      await assertJob(context, jobId);
+    }
     const lastEventId = query.last_event_id ?? request.get('last-event-id');
     // Live first, then the position: what happens in between is seen by the catching up.
     await within(hub.ready(), context.timings.mirrorMs, 'Mirror');

@@ -38,6 +38,10 @@ export function createMemoryEngine(): MemoryEngine {
       engine.cancelled.add(jobId);
       return true;
     },
+    async findRunning(jobId) {
+      assertReachable();
+      return engine.ended.has(jobId) ? null : (engine.started.get(jobId) ?? null);
+    },
     async ping() {
       assertReachable();
     },

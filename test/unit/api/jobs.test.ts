@@ -83,6 +83,35 @@ describe('submitting a job', () => {
     expect(await json(answer)).toMatchObject({ code: 'EngineUnavailable', instance: '/v1/jobs' });
   });
 
+  it('F080 knows a job that was accepted while the mirror was down, before its worker says a word', async () => {
+    const api = await startApiBench();
+    const accepted = async (): Promise<string> => {
+      api.mirrorDown(true);
+      const { job_id } = await json(await api.post('/v1/jobs', guideRequest));
+      api.mirrorDown(false);
+      return job_id;
+    };
+    const read = await api.get(`/v1/jobs/${await accepted()}`);
+    expect(read.status).toBe(200);
+    expect(jobSchema.parse(await json(read))).toMatchObject({ state: 'queued', progress: 0 });
+    const { items } = await json(await api.get(`/v1/jobs/${await accepted()}/events`));
+    expect(items).toMatchObject([{ number: 1, type: 'job.queued' }]);
+    const stream = await api.get(`/v1/events?job_id=${await accepted()}`);
+    expect(stream.status).toBe(200);
+    await stream.body!.cancel();
+    const removed = await fetch(`${api.url}/v1/jobs/${await accepted()}`, { method: 'DELETE' });
+    expect(removed.status).toBe(202);
+    expect((await json(await api.get('/v1/jobs'))).total).toBe(4);
+
+    const [ended, asked] = [await accepted(), await accepted()];
+    api.engine.ended.add(ended);
+    expect((await api.get(`/v1/jobs/${ended}`)).status).toBe(404);
+    api.engine.reachable = false;
+    const unsure = await api.get(`/v1/jobs/${asked}`);
+    expect(unsure.status).toBe(503);
+    expect((await json(unsure)).code).toBe('EngineUnavailable');
+  });
+
   it.each([
     [{ provider: 'nowhere' }, 'provider'],
     [{ collection: 'SENTINEL-99' }, 'collection'],
