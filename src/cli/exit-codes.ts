@@ -59,6 +59,8 @@ export class CommandError extends Error {
     message: string,
     readonly exitCode: ExitCode,
     readonly nextStep: string | null = null,
+    /** The API asked to come again after so long; null when it did not. */
+    readonly retryAfterMs: number | null = null,
   ) {
     super(message);
   }

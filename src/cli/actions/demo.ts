@@ -9,6 +9,7 @@ import { readConfig, variables } from '../../config.js';
 import type { Job } from '../../jobs/job.js';
 import type { SearchDownloadInput } from '../../jobs/request.js';
 import { createApiClient, type ApiClient } from '../client/api-client.js';
+import { submitJob } from '../client/submit-job.js';
 import type { CliContext } from '../context.js';
 import { CommandError, EXIT, type ExitCode } from '../exit-codes.js';
 import type { Environment } from '../local/cache.js';
@@ -113,12 +114,13 @@ function demoEnvironment(env: Environment, dataDir: string, apiPort: number): En
 const keyFile = (dataDir: string): string => join(dataDir, 'run', 'demo-key');
 
 /** The key of an unfinished demo makes this one go on with its job. */
-async function submit({ notes }: CliContext, api: ApiClient, dataDir: string): Promise<Job> {
+async function submit({ notes, stop }: CliContext, api: ApiClient, dataDir: string): Promise<Job> {
   const known = await readFile(keyFile(dataDir), 'utf8').catch(() => null);
-  const key = known ?? randomUUID();
-  await writeFile(keyFile(dataDir), key);
+  const idempotencyKey = known ?? randomUUID();
+  await writeFile(keyFile(dataDir), idempotencyKey);
+  const { say } = notes;
   const { job, created } = await notes.during('the job to be accepted', () =>
-    api.submit(request, key),
+    submitJob(api, { request, idempotencyKey, say, signal: stop.signal }),
   );
   notes.say(
     created

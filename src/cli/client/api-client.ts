@@ -157,16 +157,23 @@ function notNimbus(baseUrl: string): CommandError {
 async function toError(answer: Response, baseUrl: string): Promise<CommandError> {
   const parsed = problemSchema.safeParse(await answer.json().catch(() => null));
   if (!parsed.success) return notNimbus(baseUrl);
-  return problemError(parsed.data);
+  return problemError(parsed.data, retryAfterMs(answer));
+}
+
+/** Nimbus tells it in whole seconds, and says so only where coming again helps. */
+function retryAfterMs(answer: Response): number | null {
+  const seconds = answer.headers.get('retry-after');
+  return seconds !== null && /^\d{1,5}$/.test(seconds) ? Number(seconds) * 1000 : null;
 }
 
 /** A problem in words: what, which fields, what to do next. */
-export function problemError(problem: Problem): CommandError {
+export function problemError(problem: Problem, retryAfterMs: number | null = null): CommandError {
   const fields = (problem.errors ?? []).map(({ path, message }) => `  ${path}: ${message}`);
   return new CommandError(
     plainLines([`${problem.title}: ${problem.detail}`, ...fields]),
     isErrorCode(problem.code) ? exitCodeOf(problem.code) : EXIT.failed,
     problem.hint === undefined ? null : plain(problem.hint),
+    retryAfterMs,
   );
 }
 

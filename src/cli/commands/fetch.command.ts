@@ -1,9 +1,11 @@
 /** `nimbus fetch`: submits a search-and-download job and follows it. */
 import { randomUUID } from 'node:crypto';
 import { Option, type Command } from 'commander';
+import type { Job } from '../../jobs/job.js';
 import type { SearchDownloadInput } from '../../jobs/request.js';
 import { parseAoi } from '../aoi-argument.js';
-import type { Runner } from '../context.js';
+import { submitJob } from '../client/submit-job.js';
+import type { CliContext, Runner } from '../context.js';
 import { CommandError, EXIT } from '../exit-codes.js';
 import { toNumber } from '../option-values.js';
 import { watchJob } from '../watch-job.js';
@@ -63,13 +65,36 @@ export function addFetch(program: Command, run: Runner): void {
   command.addHelpText('after', examples).action(
     run<FetchOptions>(async (context, options) => {
       const request = toRequest(options);
-      const { job, created } = await context.api().submit(request, options.key ?? randomUUID());
+      const key = options.key ?? randomUUID();
+      const submitted = await submitOrStop(context, request, key);
+      if (!submitted) return context.stop.exitCode();
+      const { job, created } = submitted;
       context.notes.say(`Job ${job.job_id} ${created ? 'accepted' : 'was accepted before'}`);
       if (options.follow) return watchJob(context, job);
       if (context.json) context.printJson(job);
       return EXIT.ok;
     }),
   );
+}
+
+/** Null when the user asked to stop while the API was waited for. */
+async function submitOrStop(
+  context: CliContext,
+  request: SearchDownloadInput,
+  idempotencyKey: string,
+): Promise<{ job: Job; created: boolean } | null> {
+  const { notes, stop } = context;
+  const { signal } = stop;
+  try {
+    return await submitJob(context.api(), { request, idempotencyKey, say: notes.say, signal });
+  } catch (error) {
+    if (stop.which() === null) throw error;
+    notes.say(
+      `Stopped before the job was accepted, as far as is known. With --key ${idempotencyKey} the same command makes ` +
+        'this very job, or finds it',
+    );
+    return null;
+  }
 }
 
 const examples = `
@@ -86,7 +111,8 @@ Patterns for files: without a slash they are compared with a file's name, with o
 * is any run of characters, ? one, [48] one of these, ** any folders; upper and lower case differ. Quote them, so that
 the shell leaves them alone. A pattern that matches nothing fails the product and shows names that it has.
 
-Ctrl-C stops watching, not the job.`;
+Ctrl-C stops watching, not the job. While Temporal does not answer, a job is submitted again for up to a minute, with the
+same key, so that it is never made twice.`;
 
 /** @throws CommandError (2) naming the option */
 export function toRequest(options: FetchOptions): SearchDownloadInput {

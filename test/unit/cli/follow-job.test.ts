@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createApiClient, type ApiClient } from '../../../src/cli/client/api-client.js';
 import { followJob, type Told } from '../../../src/cli/client/follow-job.js';
 import { sseData } from '../../../src/cli/client/sse.js';
+import { wireJob } from '../../support/wire-job.js';
 
 const JOB = '1f6d2749-8b2b-4e03-b026-14bb98185d8c';
 const at = '2025-01-01T00:00:00.000Z';
@@ -45,7 +46,7 @@ beforeEach(async () => {
       const after = Number(url.searchParams.get('after'));
       json(response, { items: stored.filter(({ number }) => number > after) });
       response.once('finish', () => onAsked());
-    } else json(response, wireJob());
+    } else json(response, wireJob(JOB, state));
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const { port } = server.address() as AddressInfo;
@@ -67,17 +68,6 @@ const end = (number: number) => {
   state = 'succeeded';
   stored.push(event(number, 'job.succeeded'));
 };
-
-function wireJob() {
-  return {
-    ...{ job_id: JOB, job_type: 'search_download', state, provider: 'copernicus' },
-    ...{ collection: 'SENTINEL-2', product_type: null, request: {}, progress: 0 },
-    ...{ bytes_downloaded: 0, bytes_total: null, speed_bytes_per_second: 0, eta_seconds: null },
-    ...{ products_total: null, products_done: 0, products_failed: 0, waiting: null, error: null },
-    ...{ labels: {}, created_at: at, started_at: null, finished_at: null, updated_at: at },
-    ...{ duration_seconds: 0, retry_of: null, recipe_id: null, workflow_url: 'http://t/' },
-  };
-}
 
 async function follow(): Promise<{ told: Told[]; numbers: number[]; state: string }> {
   const told: Told[] = [];
