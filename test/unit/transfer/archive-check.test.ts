@@ -323,7 +323,7 @@ describe('an abort', () => {
       const startMs = performance.now();
       control.abort();
       await expect(checking).rejects.toMatchObject({ code: 'Cancelled' });
-      expect(performance.now() - startMs).toBeLessThan(500);
+      expect(performance.now() - startMs).toBeLessThan(5_000);
     });
     expect((await check(makeZip(members))).findings).toEqual([]);
   });
