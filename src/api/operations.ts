@@ -124,7 +124,7 @@ export const operations = {
     params: idParam,
     query: noQuery,
     answers: { 200: theJob('The job') },
-    problems: ['NotFound', 'StoreUnavailable'],
+    problems: ['NotFound', 'EngineUnavailable', 'StoreUnavailable'],
   }),
   cancelJob: operation({
     id: 'cancelJob',
@@ -164,7 +164,7 @@ export const operations = {
     params: idParam,
     query: noQuery,
     answers: { 200: { description: 'The result', schema: jobResultSchema } },
-    problems: ['NotFound', 'Conflict', 'StoreUnavailable'],
+    problems: ['NotFound', 'Conflict', 'EngineUnavailable', 'StoreUnavailable'],
   }),
   listEvents: operation({
     id: 'listEvents',
@@ -178,7 +178,7 @@ export const operations = {
       limit: wholeNumber(1, 10_000).default(10_000),
     }),
     answers: { 200: { description: 'Events in order of number', schema: eventPageSchema } },
-    problems: ['BadRequest', 'NotFound', 'StoreUnavailable'],
+    problems: ['BadRequest', 'NotFound', 'EngineUnavailable', 'StoreUnavailable'],
   }),
   getFile: operation({
     id: 'getFile',
@@ -227,7 +227,7 @@ export const operations = {
     }),
     headers: { 'Last-Event-ID': 'The id of the last event that was received' },
     answers: { 200: { description: 'The stream', contentType: 'text/event-stream' } },
-    problems: ['BadRequest', 'NotFound', 'StoreUnavailable'],
+    problems: ['BadRequest', 'NotFound', 'EngineUnavailable', 'StoreUnavailable'],
   }),
   createTicket: operation({
     id: 'createTicket',
