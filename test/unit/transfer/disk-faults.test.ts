@@ -467,7 +467,7 @@ describe('F073 somebody deletes', () => {
       everyMs: 5,
     }));
     const journal = join(kit.directory, 'journal');
-    const begun = vi.waitUntil(() => existsSync(journal), { interval: 1 });
+    const begun = vi.waitUntil(() => existsSync(journal), { interval: 1, timeout: 10_000 });
     const deleted = begun.then(() => rm(journal));
     const result = await kit.fetch(kit.source(file)).catch(() => kit.fetch(kit.source(file)));
     await deleted;
