@@ -51,7 +51,7 @@ const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 /** A failed file operation as StorageFull or StoreUnavailable; anything that is none comes back unchanged. */
 export function toStoreError(error: unknown): unknown {
   const errno = errnoOf(error);
-  if (errno === undefined || !/^E[A-Z0-9]+$/.test(errno) || isServiceError(error)) return error;
+  if (errno === undefined) return error;
   const syscall = (error as NodeJS.ErrnoException).syscall ?? 'file operation';
   const details = { errno, syscall };
   if (FULL.has(errno))
@@ -70,8 +70,15 @@ export function toThreadError(message: string, errno: string | null): ServiceErr
   return isServiceError(known) ? known : new ServiceError('StoreUnavailable', message);
 }
 
+/** The system's own name of what failed, as ENOENT or EAI_AGAIN: no code of Node, of OpenSSL or of ours. */
 export function errnoOf(error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  const code = codeOf(error);
+  return code !== undefined && /^E(AI_)?[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+/** What a library or the system calls the failure. */
+export function codeOf(error: unknown): string | undefined {
+  const code: unknown = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return typeof code === 'string' ? code : undefined;
 }
 

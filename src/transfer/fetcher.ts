@@ -95,6 +95,7 @@ export class Fetcher {
     const shift = source.slice?.start ?? 0;
     const isResumed = claim.start + shift > 0 && (shift > 0 || !this.trust.asksForWhole);
     const isRanged = isResumed || (request.isPart && this.trust.servesRanges);
+    const mayRefuse = isRanged && !this.trust.asksForWhole;
     const last = Number.isFinite(claim.end) ? String(claim.end + shift - 1) : '';
     const pin = isRanged ? pinnedBy(work.facts) : null;
     const trustedHeaders = await source.headers(signal).catch((error: unknown) => {
@@ -127,7 +128,7 @@ export class Fetcher {
       const { status, headers, framing } = exchange;
       this.#assertMeant(exchange, pin);
       if (![200, 206, 416].includes(status))
-        await this.#refuse(opened, { url, trustedHeaders, isRanged, lane });
+        await this.#refuse(opened, { url, trustedHeaders, mayRefuse, lane });
       lane.denials = 0;
       this.#resolved = opened.url === source.url ? null : opened.url;
       const asked = {
@@ -210,11 +211,11 @@ export class Fetcher {
       });
   }
 
-  /** Not even to go on is a range any good. */
+  /** Not even to go on is a range any good, unless this was an accident. */
   #refusesRanges(message: string): Retry {
-    const again = this.#noRanges(message);
-    this.trust.giveUpRanges();
-    return again;
+    const wasServing = this.trust.servesRanges;
+    const mayBeAccident = this.trust.refusedRange();
+    return retry('SourceRefused', message, wasServing && !mayBeAccident ? { waitMs: 0 } : {});
   }
 
   #noRanges(message: string): Retry {
@@ -235,7 +236,8 @@ export class Fetcher {
     asked: {
       url: string;
       trustedHeaders: Record<string, string>;
-      isRanged: boolean;
+      /** It was a range, and is not the last resort. */
+      mayRefuse: boolean;
       lane: Request['lane'];
     },
   ): Promise<never> {
@@ -251,7 +253,7 @@ export class Fetcher {
       source.rejected(asked.trustedHeaders);
       throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
     }
-    if (asked.isRanged && !this.trust.asksForWhole && MAY_REFUSE_RANGES.has(status))
+    if (asked.mayRefuse && MAY_REFUSE_RANGES.has(status))
       throw this.#refusesRanges(`The server answered ${status} to a range`);
     const body = await exchange.text(MAX_ERROR_BODY_BYTES);
     const translated = source.translate({ status, headers: { ...headers }, body });
@@ -276,7 +278,11 @@ export class Fetcher {
     if (reading.changed !== null) {
       // A page about the product is no other object.
       if (reading.kind === 'body' && reading.start === 0)
-        this.#inspect(Buffer.from(await exchange.text(SNIFF_BYTES)), reading.facts.total);
+        this.#inspect(
+          Buffer.from(await exchange.text(SNIFF_BYTES)),
+          reading.facts.total,
+          work.facts?.total ?? null,
+        );
       throw new ObjectChanged(reading.changed);
     }
     if (reading.kind === 'changed') throw new ObjectChanged(reading.changed);
@@ -300,7 +306,10 @@ export class Fetcher {
     work.ledger.extend(claim, end);
     const { saysTotal } = reading;
     const isOpenEnded = reading.end === null;
-    await this.#stream(work, exchange, request, { start, end, saysTotal, isOpenEnded });
+    // Bytes from 0 on again for each gap would be as many downloads.
+    const bringsAll = start < claim.start && !this.trust.servesRanges;
+    const stopAt = bringsAll ? work.ledger.missingUpTo(total ?? Infinity) : claim.end;
+    await this.#stream(work, exchange, request, { start, end, stopAt, saysTotal, isOpenEnded });
     if (this.trust.isUnpinned(work.facts)) work.ledger.doubt(Math.min(claim.end, end));
     if (reading.saysTotal) this.trust.isEndInDoubt = false;
     if (total !== null || reading.end !== null) return;
@@ -333,22 +342,25 @@ export class Fetcher {
     work: Workspace,
     exchange: Exchange,
     { claim, pace, onBytes, onHold, onReceived }: Request,
-    {
-      start,
-      end,
-      saysTotal,
-      isOpenEnded,
-    }: { start: number; end: number; saysTotal: boolean; isOpenEnded: boolean },
+    answer: {
+      start: number;
+      end: number;
+      stopAt: number;
+      saysTotal: boolean;
+      isOpenEnded: boolean;
+    },
   ): Promise<void> {
+    const { start, end, stopAt, saysTotal, isOpenEnded } = answer;
+    const ownTotal = this.options.source.slice || saysTotal ? this.total(work) : null;
     const inlet = new Inlet(work.writer, {
       position: start,
       end,
-      stopAt: claim.end,
+      stopAt,
       pieceBytes: () => pieceBytes(work.writer, pace()),
       bandwidth: this.options.bandwidth,
       onBytes,
       onHold,
-      inspect: (first) => this.#inspect(first, this.total(work)),
+      inspect: (first) => this.#inspect(first, ownTotal, this.total(work)),
       onDifference: (at) => this.#onDifference(work, claim, start === 0, at),
     });
     const lingers = this.#isSuspicious(exchange.framing, end, this.total(work));
@@ -405,12 +417,15 @@ export class Fetcher {
       this.options.note({ type: 'resumed', offset: this.resumedFrom, bytes_total: total });
   }
 
-  /** First bytes of a body that starts at 0: a page about the product is refused before anything is kept. */
-  #inspect(first: Buffer, total: number | null): void {
+  /**
+   * First bytes of a body that starts at 0: a page about the product is refused before anything is kept.
+   * @param total by this very answer, and by the earlier ones
+   */
+  #inspect(first: Buffer, total: number | null, knownTotal: number | null): void {
     const type = mediaTypeOf(first);
     const { source, hasDigests } = this.options;
     const { expectedBytes } = source;
-    const said = { isHtml: this.#saysHtml, hasDigests, total, expectedBytes };
+    const said = { isHtml: this.#saysHtml, hasDigests, total, knownTotal, expectedBytes };
     if (isPageInstead(type, said))
       throw retry('SourceRefused', `The server sent a page (${type}) instead of the product`, {
         tries: 2,

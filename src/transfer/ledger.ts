@@ -49,6 +49,12 @@ export class Ledger {
     return { start, end, proof: gap.start };
   }
 
+  /** Where the last missing bytes end, whoever fetches them. */
+  missingUpTo(total: number): number {
+    const last = this.written.toArray().at(-1);
+    return last && last.end >= total ? last.start : total;
+  }
+
   /** The server gives more than was asked for: up to where somebody else's bytes begin. */
   extend(claim: Claim, end: number): void {
     const limits = [this.written, this.#claimed].map((taken) =>

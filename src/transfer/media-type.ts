@@ -72,21 +72,24 @@ export interface Said {
   isHtml: boolean;
   /** Announced digests will decide in the end. */
   hasDigests: boolean;
-  /** Bytes by the answer, and by the catalogue. */
+  /** Bytes by this very answer, by earlier ones, and by the catalogue. */
   total: number | null;
+  knownTotal: number | null;
   expectedBytes: number | null;
 }
 
 /** Is what begins with bytes of this type a page about the product instead of the product? */
 export function isPageInstead(
   type: string,
-  { isHtml, hasDigests, total, expectedBytes }: Said,
+  { isHtml, hasDigests, total, knownTotal, expectedBytes }: Said,
 ): boolean {
-  const contradicts = expectedBytes !== null && total !== null && total !== expectedBytes;
+  // Without a digest the product may have changed since the earlier answers.
+  const announced = expectedBytes ?? (hasDigests ? knownTotal : null);
+  const contradicts = announced !== null && total !== null && total !== announced;
   if (type === 'text/html') {
     const isUnproven = !hasDigests && total !== expectedBytes;
-    const isAsAnnounced = hasDigests && (expectedBytes ?? total) === total;
-    return contradicts || isUnproven || (isHtml && !isAsAnnounced);
+    const isVague = total === null && announced !== null;
+    return contradicts || isUnproven || (isHtml && (!hasDigests || isVague));
   }
   const isSmall = total === null || total <= MAX_ERROR_BODY_BYTES;
   return contradicts && isSmall && isPageLike(type);

@@ -13,7 +13,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash';
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
 import { algorithmsToCompute, preferred } from './checksums.js';
-import { cancelledError, errnoOf, stored, toStoreError } from './errors.js';
+import { cancelledError, codeOf, stored, toStoreError } from './errors.js';
 import { mediaTypeOf } from './media-type.js';
 import type { TransferResult } from './transfer.js';
 
@@ -155,8 +155,8 @@ async function inflate(
     if (signal.aborted) throw cancelledError(signal);
     const cause = failure ?? error;
     if (isServiceError(cause)) throw cause;
-    if (errnoOf(cause)?.startsWith('Z_'))
-      throw mismatch(`What came cannot be unpacked (${errnoOf(cause)})`);
+    if (codeOf(cause)?.startsWith('Z_'))
+      throw mismatch(`What came cannot be unpacked (${codeOf(cause)})`);
     throw toStoreError(cause);
   }
   if (written !== packing.bytes)

@@ -146,8 +146,8 @@ export class PartWriter {
 
   /** Forces what is in the file to the disk, and then says so in the journal. */
   async flush(): Promise<void> {
-    this.#stopTimer();
     while (this.#flushing) await this.#flushing;
+    this.#stopTimer();
     this.#throwFailure();
     this.#flushing = this.#flush().finally(() => (this.#flushing = null));
     await this.#flushing;
@@ -336,7 +336,9 @@ export class PartWriter {
 
   async #endFlush(): Promise<void> {
     this.#stopTimer();
-    await this.#flushing?.catch(() => undefined);
+    // One that ends may begin the next.
+    while (this.#flushing) await this.#flushing.catch(() => undefined);
+    this.#stopTimer();
   }
 
   #stopTimer(): void {

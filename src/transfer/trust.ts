@@ -61,6 +61,9 @@ export class Trust {
   #littles = 0;
   /** In a row, too. */
   #uselessParts = 0;
+  #hasServedParts = false;
+  /** Since an answer brought anything to speak of. */
+  #refusedRanges = 0;
 
   constructor(readonly options: TrustOptions) {
     this.isEndInDoubt = !options.isProvable;
@@ -73,6 +76,8 @@ export class Trust {
     this.sendsIfRange = true;
     this.#littles = 0;
     this.#uselessParts = 0;
+    this.#hasServedParts = false;
+    this.#refusedRanges = 0;
     this.wasOverrun = false;
     this.isEndInDoubt = !this.options.isProvable;
     this.#isVouched = true;
@@ -104,7 +109,7 @@ export class Trust {
   }
 
   ended({ bytes, wantedBytes, newBytes, isCut, isAll }: Yield, facts: SourceFacts | null): void {
-    if (newBytes >= LEAST_PART_BYTES) this.#littles = 0;
+    if (newBytes >= LEAST_PART_BYTES) this.#littles = this.#refusedRanges = 0;
     if (newBytes > 0) this.#silences = 0;
     else if (isCut) this.#silences++;
     // A cut says nothing of how much comes the next time: the proof is not given up for it where nothing else tells.
@@ -117,8 +122,16 @@ export class Trust {
 
   /** @param isUsable what came as a part can be one */
   gotPart(isUsable: boolean): void {
+    this.#hasServedParts ||= isUsable;
     this.#uselessParts = isUsable ? 0 : this.#uselessParts + 1;
     if (this.#uselessParts >= MOST_USELESS_PARTS) this.giveUpRanges();
+  }
+
+  /** A range that there is was refused. @returns whether that may be an accident, for parts have come before */
+  refusedRange(): boolean {
+    const mayBeAccident = this.#hasServedParts && this.#refusedRanges++ === 0;
+    if (!mayBeAccident) this.giveUpRanges();
+    return mayBeAccident;
   }
 
   /** An answer brought less than a part is worth. */

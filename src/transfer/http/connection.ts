@@ -5,7 +5,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import { ServiceError, isServiceError } from '../../jobs/error-codes.js';
-import { errnoOf, retry, Retry } from '../errors.js';
+import { codeOf, retry, Retry } from '../errors.js';
 import { bareHost, lookupFor, type HostRules } from './hosts.js';
 import { openTunnel } from './proxy.js';
 
@@ -200,7 +200,7 @@ const CERTIFICATE =
 
 function toNetworkError(error: Error, url: URL): Error {
   if (isServiceError(error) || error instanceof Retry) return error;
-  const code = errnoOf(error) ?? error.name;
+  const code = codeOf(error) ?? error.name;
   if (CERTIFICATE.test(code) && !code.startsWith('ERR_SSL_'))
     return new ServiceError(
       'SourceRefused',

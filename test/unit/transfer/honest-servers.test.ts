@@ -4,6 +4,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ServiceError } from '../../../src/jobs/error-codes.js';
 import { hideTotal } from '../../support/faults.js';
 import {
   chunked,
@@ -176,6 +177,101 @@ it('F023 a token that cannot be had for the moment is asked for again', async ()
   await exactly(kit, { headers });
 });
 
+it.each([
+  ['SourceDenied', undefined],
+  ['SourceThrottled', 90_000],
+] as const)('F023 what the keeper of the token says is said: %s', async (code, retryAfterMs) => {
+  const kit = await serve((request) => honest(request, file, { etag }));
+  let asked = 0;
+  const headers = async () => {
+    asked++;
+    throw new ServiceError(code, 'No credentials', { ...(retryAfterMs && { retryAfterMs }) });
+  };
+  await expect(kit.fetch(kit.source(file, { headers }))).rejects.toMatchObject({
+    code,
+    message: 'No credentials',
+    ...(retryAfterMs && { retryAfterMs }),
+  });
+  expect(asked).toBe(1);
+});
+
+describe.each([
+  ['with its length', (page: string) => ({ 'content-length': String(page.length) })],
+  ['without a length', () => ({ connection: 'close' })],
+])('F012 a page %s in the place of the rest costs nothing where a digest is known', (_, length) => {
+  it.each([
+    ['and a size', {}],
+    ['and no size', { expectedBytes: null }],
+  ])('%s', async (__, changes) => {
+    const page = `<!doctype html><html>Down for maintenance${' '.repeat(600)}</html>`;
+    const kit = await serve((request): Answer => {
+      const answer = honest(request, file, { etag });
+      if (request.index === 0) return { ...answer, body: file.subarray(0, MIB), then: 'end' };
+      const headers = { 'content-type': 'text/html', ...length(page) };
+      return request.index === 1 ? { headers, body: page, then: 'end' } : answer;
+    });
+    kit.allow({ copies: 1 });
+    const { bytesFetched } = await exactly(kit, changes);
+    expect(bytesFetched).toBeLessThan(1.1 * file.length);
+  });
+});
+
+/** Parts come slowly until as many are under way as there may be; from then on they are refused, so many times. */
+const refusing = (status: number, times: number) => {
+  let refused = 0;
+  let isFull = false;
+  let wholes = 0;
+  const script: Script = async (request) => {
+    if (!request.isRanged && request.index > 0) wholes++;
+    isFull ||= request.atOnce >= 4;
+    if (request.isRanged && isFull && refused < times && request.atOnce < 4) {
+      refused++;
+      return { status, headers: { 'content-length': '0' } };
+    }
+    return { ...honest(request, file, { etag, most: 128 * 1024 }), sliceBytes: 16_384, everyMs: 3 };
+  };
+  return { script, refused: () => refused, wholes: () => wholes };
+};
+
+describe.each([400, 405, 412, 416, 501])('F008 ranges that are refused by %i', (status) => {
+  it('once, by accident: the rest comes in parts', async () => {
+    const { script, refused, wholes } = refusing(status, 1);
+    const kit = await serve(script, { connections: 4 });
+    await exactly(kit);
+    expect([refused(), wholes()]).toEqual([1, 0]);
+  });
+
+  it('from some time on: the whole is asked for', async () => {
+    const { script, refused, wholes } = refusing(status, Infinity);
+    const kit = await serve(script, { connections: 4 });
+    await exactly(kit);
+    expect(refused()).toBeGreaterThanOrEqual(2);
+    expect(wholes()).toBeGreaterThan(0);
+  });
+});
+
+it('F008 fills all gaps from one whole where ranges are no longer served', async () => {
+  let servesRanges = true;
+  const kit = await serve(
+    (request) => ({
+      ...honest(request, file, { etag, ranges: servesRanges }),
+      ...(servesRanges && { sliceBytes: 16_384, everyMs: 5 }),
+    }),
+    { connections: 4 },
+  );
+  const stop = new AbortController();
+  const stopped = kit.fetch(kit.source(file), { limits, signal: stop.signal });
+  setTimeout(() => stop.abort(), 300);
+  await expect(stopped).rejects.toMatchObject({ code: 'Cancelled' });
+  expect(new Set(kit.server.requests.map(({ connection }) => connection)).size).toBe(4);
+  servesRanges = false;
+  const before = kit.server.requests.length;
+  const { bytesFetched } = await exactly(kit);
+  // One that was pinned, one that was not.
+  expect(kit.server.requests.length - before).toBeLessThanOrEqual(2);
+  expect(bytesFetched).toBeLessThan(2 * file.length);
+});
+
 describe('F019 a Content-Encoding that encodes nothing', () => {
   const gzipped = gzipSync(file);
   it.each(['', 'none', 'binary', 'utf-8', 'aws-chunked', 'identity'])('"%s"', async (coding) => {
@@ -288,7 +384,7 @@ describe('one connection is allowed, and others are refused', () => {
 });
 
 it('a token that expires costs no connections', async () => {
-  const large = bytesOf(6 * MIB);
+  const large = bytesOf(16 * MIB);
   let token = 0;
   let valid = 0;
   let mostAfterwards = 0;
@@ -518,7 +614,7 @@ it('one connection at a time, and kept: those that wait get their turn', async (
   const host = await oneAtATime(kit.server.host);
   kit.allow({ hosts: [host] });
   const hosts = { url: `http://${host}/file`, trustedHosts: [host], plainHttpHosts: [host] };
-  await kit.fetch(kit.source(large, hosts), { limits: { ...limits, headersMs: 5000 } });
+  await kit.fetch(kit.source(large, hosts), { limits: { ...limits, headersMs: 15_000 } });
   expect(kit.notes).toEqual([]);
   expect(kit.server.requests.length).toBeGreaterThan(2);
 });
