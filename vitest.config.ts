@@ -14,8 +14,8 @@ const measuring = {
 };
 // What must come is waited for; vitest's own second is less than a busy machine may take for it.
 const common = { setupFiles: ['test/support/seeds.ts'], expect: { poll: { timeout: 10_000 } } };
-// Some compile the engine first, for processes of their own.
-const unit = { ...common, testTimeout: 20_000, hookTimeout: 60_000 };
+// Some compile the engine first, for processes of their own. The timeouts find what hangs, not what a busy machine holds up.
+const unit = { ...common, testTimeout: 60_000, hookTimeout: 60_000 };
 const contract = { ...common, testTimeout: 60_000, hookTimeout: 120_000 };
 const e2e = { ...common, testTimeout: 240_000, hookTimeout: 240_000 };
 const alone = { sequence: { groupOrder: 2 }, maxWorkers: 1 };

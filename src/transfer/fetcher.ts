@@ -3,12 +3,11 @@
  * the answer, and what a difference between served bytes and those on disk means. Everything that came is in the file when
  * a request is over, also when it was cut, and on its way to the journal unless an interruption may cost it.
  */
-import { ServiceError } from '../jobs/error-codes.js';
+import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
 import { isOfNothing, usableChecksums } from './checksums.js';
 import { conclude, endedEarly } from './ending.js';
-import type { Retry } from './errors.js';
-import { damaged, errnoOf, ObjectChanged, retry } from './errors.js';
+import { damaged, errnoOf, ObjectChanged, Retry, retry } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
 import { parseUnsatisfiedRange, strongEtag, type Framing, type Headers } from './http/headers.js';
@@ -44,6 +43,8 @@ export interface Request {
   /** Several connections are meant: the answer must be just the part that was asked for. */
   isPart: boolean;
   signal: AbortSignal;
+  /** The server wants fewer connections, or none for a while. */
+  onThrottled: () => void;
   /** The answer's head came. */
   onAnswer: (firstByteMs: number) => void;
   onBytes: (bytes: number) => void;
@@ -128,7 +129,7 @@ export class Fetcher {
       const { status, headers, framing } = exchange;
       this.#assertMeant(exchange, pin);
       if (![200, 206, 416].includes(status))
-        await this.#refuse(opened, { url, trustedHeaders, mayRefuse, lane });
+        await this.#refuse(opened, { url, trustedHeaders, mayRefuse, request });
       lane.denials = 0;
       this.#resolved = opened.url === source.url ? null : opened.url;
       const asked = {
@@ -238,7 +239,7 @@ export class Fetcher {
       trustedHeaders: Record<string, string>;
       /** It was a range, and is not the last resort. */
       mayRefuse: boolean;
-      lane: Request['lane'];
+      request: Request;
     },
   ): Promise<never> {
     const { source } = this.options;
@@ -249,7 +250,8 @@ export class Fetcher {
         waitMs: 0,
       });
     }
-    if (status === 401 && trusted && asked.lane.denials++ === 0) {
+    const { lane, onThrottled } = asked.request;
+    if (status === 401 && trusted && lane.denials++ === 0) {
       source.rejected(asked.trustedHeaders);
       throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
     }
@@ -257,7 +259,10 @@ export class Fetcher {
       throw this.#refusesRanges(`The server answered ${status} to a range`);
     const body = await exchange.text(MAX_ERROR_BODY_BYTES);
     const translated = source.translate({ status, headers: { ...headers }, body });
-    throw translated ?? readErrorAnswer(status, headers);
+    const error = translated ?? readErrorAnswer(status, headers);
+    const cause = error instanceof Retry ? error.error : error;
+    if (isServiceError(cause) && cause.code === 'SourceThrottled') onThrottled();
+    throw error;
   }
 
   async #receive(
@@ -442,9 +447,8 @@ export class Fetcher {
     startsAtZero: boolean,
     at: number,
   ): Promise<void> {
-    const { damagedFrom } = work.hash;
-    if (!startsAtZero && damagedFrom !== null && damagedFrom < claim.proof) {
-      work.ledger.doubt(await work.forget(damagedFrom, claim.proof));
+    if (!startsAtZero && work.hash.damaged.some(({ offset }) => offset < claim.proof)) {
+      await work.forgetDamaged(this.trust.isUnpinned(work.facts));
       throw damaged();
     }
     if (!this.trust.differed()) throw new ObjectChanged('the server sends other bytes than it did');

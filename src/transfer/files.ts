@@ -45,8 +45,6 @@ export interface Files {
   remove: (path: string) => Promise<void>;
   /** Names in a directory. */
   list: (directory: string) => Promise<string[]>;
-  /** Copies into a new file, sharing blocks where the file system can. */
-  copy: (from: string, to: string) => Promise<void>;
   /** Flushes names created in, renamed into or removed from a directory. */
   syncDirectory: (path: string) => Promise<void>;
   /** A random name part. */
@@ -88,7 +86,6 @@ export const nodeFiles: Files = {
     }
   },
   list: (directory) => fs.readdir(directory),
-  copy: (from, to) => fs.copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE),
   async syncDirectory(path) {
     const directory = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {

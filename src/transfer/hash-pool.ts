@@ -56,8 +56,8 @@ export interface HashJob {
   readonly handed: number;
   /** It takes no more bytes: its digests were asked for, it was stopped, or it failed. */
   readonly isOver: boolean;
-  /** Start of the first journalled block that the disk did not give back as it was written. */
-  readonly damagedFrom: number | null;
+  /** Journalled blocks that the disk did not give back as they were written. */
+  readonly damaged: readonly Block[];
   /**
    * Each only once. Holds the slab as long as it needs it; bytes that are not nearly next are ignored. Resolves with the
    * XXH64 of bytes that are just next, should the thread be up and get to them; with null at once for all others.
@@ -219,7 +219,7 @@ function failed(error: unknown): ServiceError {
 }
 
 class FollowingJob implements HashJob {
-  damagedFrom: number | null = null;
+  readonly damaged: Block[] = [];
   handed: number;
   readonly #canSave: boolean;
   readonly #id: number;
@@ -346,8 +346,7 @@ class FollowingJob implements HashJob {
       given?.slab.release();
       given?.took(answer.xxh64);
     } else {
-      if (this.#checked && this.#checked.xxh64 !== answer.xxh64)
-        this.damagedFrom ??= this.#checked.offset;
+      if (this.#checked && this.#checked.xxh64 !== answer.xxh64) this.damaged.push(this.#checked);
       this.#isStepping = false;
     }
     this.#step();

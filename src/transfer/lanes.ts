@@ -104,7 +104,7 @@ export class Lanes {
   }
 
   async #request(lane: { denials: number; slot: Slot }, claim: Claim): Promise<Failure | null> {
-    const { work, fetcher, concurrency } = this.options;
+    const { work, fetcher, concurrency, slots } = this.options;
     this.#busy++;
     this.#unanswered++;
     let isBusy = true;
@@ -126,6 +126,10 @@ export class Lanes {
         pace: () => concurrency.rate,
         isPart: this.#mayBeMany,
         signal: this.#signal,
+        onThrottled: () => {
+          // Whoever is alone has not one connection too many.
+          if (slots.inUse > 1) slots.refused();
+        },
         onAnswer: (firstByteMs) => {
           answered();
           concurrency.answered(firstByteMs);
@@ -154,7 +158,7 @@ export class Lanes {
 
   /** Should a lane that failed try again? Rejects where the whole transfer ends. */
   async #goesOn({ error, isBare }: Failure, slot: Slot): Promise<boolean> {
-    const { slots, concurrency } = this.options;
+    const { concurrency } = this.options;
     if (this.#signal.aborted) throw cancelledError(this.#signal);
     if (error instanceof ObjectChanged || error instanceof PartialLost) throw error;
     const cause = error instanceof Retry ? error.error : error;
@@ -164,7 +168,6 @@ export class Lanes {
     if (others > 0 && error instanceof Retry && error.error.code === 'SourceDenied') return true;
     const isSpare = error instanceof Retry && this.#busy > 0;
     if (others > 0 && (mayBeTooMany || isSpare)) {
-      if (mayBeTooMany && cause.code === 'SourceThrottled') slots.refused();
       // Servers refuse a connection too many in many ways. One that has begun with a body has not, nor is it a refusal what
       // can be asked again at once.
       const isRefusal = isBare && isSpare && error.options.waitMs !== 0;

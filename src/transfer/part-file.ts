@@ -1,12 +1,11 @@
 /**
- * The unfinished file of a directory: opened never through a symlink, never where it has another name too, and as a copy
- * of its own when an earlier owner may still hold the old one open. Whole pages are written past the page cache where the
+ * The unfinished file of a directory: opened never through a symlink, and never where it has another name too. Whole pages are written past the page cache where the
  * file system allows it: that costs half the work, and leaves nothing behind that a flush would have to wait for.
  */
 import { constants } from 'node:fs';
 import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isServiceError, ServiceError } from '../jobs/error-codes.js';
+import { ServiceError } from '../jobs/error-codes.js';
 import { errnoOf, PartialLost, retry, stored, toStoreError } from './errors.js';
 import { closingOnFailure, type FileHandleLike, type Files } from './files.js';
 import type { Owner } from './owner.js';
@@ -78,7 +77,9 @@ export class PartFile {
 
   /** Some file systems open a file for direct writes and refuse the first of them. */
   async #writePages(pages: Buffer, position: number): Promise<void> {
-    const direct = this.#direct as FileHandleLike;
+    const direct = this.#direct;
+    // Another write has just been refused.
+    if (direct === null) return await this.#write(pages, position);
     try {
       await this.files.writeAll(direct, pages, position);
     } catch (error) {
@@ -105,9 +106,8 @@ export async function prepareDirectory(directory: string): Promise<boolean> {
   return false;
 }
 
-/** Opens or creates the owner's partial file; where an earlier owner may live, a copy of it. */
+/** Opens or creates the owner's partial file. */
 export async function openPart(files: Files, directory: string, owner: Owner): Promise<PartFile> {
-  if (owner.shared) await makeOwnCopy(files, directory, owner);
   const path = join(directory, owner.part);
   const existing = await openIfThere(files, path);
   if (existing) {
@@ -150,36 +150,6 @@ export async function openIfThere(files: Files, path: string): Promise<FileHandl
       });
     return await stored(Promise.reject(error as Error));
   }
-}
-
-/** Flushed, because the journal will promise of the copy what it promised of the first. */
-async function makeOwnCopy(files: Files, directory: string, owner: Owner): Promise<void> {
-  const name = `part.${files.token()}`;
-  const path = join(directory, name);
-  try {
-    await stored(files.copy(join(directory, owner.part), path));
-    const copy = await stored(files.open(path, constants.O_RDWR | constants.O_NOFOLLOW));
-    await closingOnFailure(copy, copy.datasync());
-    await stored(copy.close());
-    await stored(files.syncDirectory(directory));
-  } catch (error) {
-    await files.remove(path).catch(() => undefined);
-    if (!(isServiceError(error) && error.details?.['errno'] === 'ENOENT')) throw error;
-  }
-  try {
-    await owner.usePart(name);
-  } catch (error) {
-    await files.remove(path).catch(() => undefined);
-    throw error;
-  }
-}
-
-/**
- * What others have left in a directory that was just taken over, to be removed when the work is done. Names are never used
- * twice, so that a later owner's files are not among them.
- */
-export function leftoversAmong(names: readonly string[], owner: Owner): string[] {
-  return names.filter((name) => isUnfinished(name) && (owner.shared || name !== owner.part));
 }
 
 /** Of no use to anybody once the file is verified. */

@@ -141,7 +141,7 @@ export class PartWriter {
   async sync(): Promise<void> {
     await this.#endFlush();
     this.#throwFailure();
-    await stored(this.part.file.datasync());
+    await this.#syncPart();
   }
 
   /** Forces what is in the file to the disk, and then says so in the journal. */
@@ -356,7 +356,7 @@ export class PartWriter {
     this.#unflushed = 0;
     const written = this.ledger.written.toArray();
     const recorded = this.#recorded();
-    await stored(this.part.file.datasync());
+    await this.#syncPart();
     await recorded;
     await this.#assertOurs();
     await this.hooks.beforePromise();
@@ -366,6 +366,20 @@ export class PartWriter {
     const covered = [fresh, earlier].find((one) => one && one.upTo <= flushedTo);
     if (covered && hash === this.hooks.hash()) await this.journal.addCheckpoint(covered);
     this.#checkpoint = fresh && { hash, saved: fresh };
+  }
+
+  /** What could not be flushed is lost, though it may still be read and the next flush says nothing of it. */
+  async #syncPart(): Promise<void> {
+    try {
+      await stored(this.part.file.datasync());
+    } catch (error) {
+      this.#failure ??= { error };
+      const unsafe = new Spans(this.ledger.written.toArray());
+      for (const { start, end } of this.journal.state.flushed) unsafe.remove(start, end);
+      if (this.journal.isBegun)
+        for (const span of unsafe.toArray()) await this.journal.lose(span).catch(() => undefined);
+      throw error;
+    }
   }
 
   async #assertOurs(): Promise<void> {

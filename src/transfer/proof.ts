@@ -106,7 +106,8 @@ export class Proof {
       throw new Retry(verdict.error, verdict.kind === 'mismatch' ? { waitMs: 0 } : {});
     }
     if (verdict.kind === 'mismatch') return await this.#onMismatch(work, verdict, bytes, digests);
-    if (++this.#refusals > MOST_REFUSALS) throw verdict.error;
+    const isFinal = verdict.kind === 'refused' && verdict.isProven === true;
+    if (isFinal || ++this.#refusals > MOST_REFUSALS) throw verdict.error;
     const damaged = verdict.kind === 'refused' ? verdict.damaged : [];
     await this.#forgetRanges(work, damaged);
     // Whoever has said how long it is may have been wrong, and parts need not say it again.

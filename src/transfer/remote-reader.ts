@@ -4,7 +4,7 @@
  * contradicts itself. Memory is what is asked for, at most `LONGEST_READ` at once.
  */
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
-import { readErrorAnswer } from './answer.js';
+import { afterWait, readErrorAnswer } from './answer.js';
 import { cancelledError, retry, Retry } from './errors.js';
 import { HttpClient } from './http/client.js';
 import type { BodySink, Exchange } from './http/exchange.js';
@@ -271,5 +271,9 @@ class Asker {
 function toRetry(error: unknown): Retry {
   if (error instanceof Retry) return error;
   if (isServiceError(error) && error.code === 'SourceUnavailable') return new Retry(error);
+  if (isServiceError(error) && error.code === 'SourceThrottled') {
+    const after = afterWait(error, error.retryAfterMs !== undefined);
+    if (after instanceof Retry) return after;
+  }
   throw error;
 }

@@ -110,8 +110,9 @@ export class Session {
       if (signal.aborted) throw cancelledError(signal);
       const kept = await this.#open().catch(async (error: unknown) => {
         // Whoever was done with the directory has just removed it.
-        if (isServiceError(error) && error.details['errno'] === 'ENOENT') return await this.#open();
-        throw error;
+        if (!isServiceError(error) || error.details['errno'] !== 'ENOENT') throw error;
+        await this.#close();
+        return await this.#open();
       });
       return kept ?? (await this.#untilVerified());
     } catch (error) {
@@ -160,6 +161,7 @@ export class Session {
         ...this.tools,
         directory: this.options.directory,
         algorithms: this.#algorithms,
+        signal: this.options.signal,
         onWritten: (bytes) => this.#tellProgress(bytes),
       },
       owner,
@@ -212,7 +214,7 @@ export class Session {
         hash.advance(size);
         const digests = await hash.digests(size, this.options.signal).finally(() => hash.cancel());
         const { verdict, facts } = await this.#proof.judge(file, size, digests, source);
-        if (verdict.kind === 'verified' && hash.damagedFrom === null)
+        if (verdict.kind === 'verified' && hash.damaged.length === 0)
           return { ...facts, path, checksum: verdict.checksum };
       }
       await stored(this.tools.files.remove(path));
@@ -364,8 +366,8 @@ export class Session {
     const digests = await work.hash.digests(bytes, this.options.signal);
     const { size } = await stored(part.file.stat());
     if (size !== bytes) throw new PartialLost('The length of the partial file was changed');
-    if (work.hash.damagedFrom === null) return digests;
-    await work.forget(work.hash.damagedFrom, Number.MAX_SAFE_INTEGER);
+    if (work.hash.damaged.length === 0) return digests;
+    await work.forgetDamaged(this.#fetcher.trust.isUnpinned(work.facts));
     this.#highWater = work.ledger.bytes;
     const again = damaged();
     throw ++this.#damages > MAX_REFETCHES ? again.error : again;

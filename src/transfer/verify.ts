@@ -50,8 +50,11 @@ export type Verdict =
       /** What to end with when an equal copy comes again: then it is the source. Absent = the digest is disputed. */
       whenRepeated?: ServiceError;
     }
-  /** Not the product, whatever it is. `damaged`: what to fetch again where the copy alone may be at fault. */
-  | { kind: 'refused'; error: ServiceError; damaged: ByteRange[] };
+  /**
+   * Not the product, whatever it is. `damaged`: what to fetch again where the copy alone may be at fault; `isProven`: it is
+   * just what was announced, and no other copy would be.
+   */
+  | { kind: 'refused'; error: ServiceError; damaged: ByteRange[]; isProven?: true };
 
 /** A page that speaks of the product is small. */
 const MAX_PAGE_BYTES = 64 * 1024;
@@ -101,14 +104,13 @@ async function provenZip(copy: Copy, digest: Checksum): Promise<Verdict> {
     report = await listArchive(readerOf(copy), optionsOf(copy));
   } catch (error) {
     if (archiveFaultOf(error) === null || !isServiceError(error)) throw error;
-    return sourceBroken(copy, `its ${digest.algorithm} agrees, but ${lowerFirst(error.message)}`, {
-      ...error.details,
-    });
+    const why = `its ${digest.algorithm} agrees, but ${lowerFirst(error.message)}`;
+    return { ...sourceBroken(copy, why, { ...error.details }), isProven: true };
   }
   const stump = stumpOf(report, copy);
   return stump === null
     ? verified(digest, 'provider')
-    : sourceBroken(copy, `its ${digest.algorithm} agrees, but ${stump}`);
+    : { ...sourceBroken(copy, `its ${digest.algorithm} agrees, but ${stump}`), isProven: true };
 }
 
 async function unprovenZip(copy: Copy, digest: Checksum): Promise<Verdict> {
@@ -176,7 +178,11 @@ async function broken(copy: Copy, error: ServiceError): Promise<Verdict> {
   return { kind: 'refused', error: told, damaged: await damagedDirectory(readerOf(copy)) };
 }
 
-function sourceBroken(copy: Copy, why: string, details: Record<string, unknown> = {}): Verdict {
+function sourceBroken(
+  copy: Copy,
+  why: string,
+  details: Record<string, unknown> = {},
+): Extract<Verdict, { kind: 'refused' }> {
   const error = new ServiceError('SourceRefused', `The source is broken: ${why}`, {
     details: { ...details, bytes: copy.bytes, expected_bytes: copy.expectedBytes },
   });

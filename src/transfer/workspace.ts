@@ -11,7 +11,8 @@ import type { HashJob, HashPool } from './hash-pool.js';
 import { Journal, spansOf, type JournalState } from './journal.js';
 import { Ledger } from './ledger.js';
 import type { Owner } from './owner.js';
-import { assertStillThere, leftoversAmong, openPart, type PartFile } from './part-file.js';
+import { makeOwnCopy } from './own-copy.js';
+import { assertStillThere, isUnfinished, openPart, type PartFile } from './part-file.js';
 import { PartWriter } from './part-writer.js';
 import type { SourceFacts } from './records.js';
 import { Spans, type Span } from './spans.js';
@@ -21,6 +22,7 @@ export interface WorkspaceOptions {
   pool: HashPool;
   directory: string;
   algorithms: ChecksumAlgorithm[];
+  signal: AbortSignal;
   onWritten: (bytes: number) => void;
 }
 
@@ -40,7 +42,6 @@ export class Workspace {
     readonly owner: Owner,
     readonly part: PartFile,
     readonly journal: Journal,
-    readonly leftovers: readonly string[],
   ) {
     this.#inherited = spansOf(journal.state.blocks);
     this.ledger = new Ledger(this.#inherited);
@@ -62,30 +63,37 @@ export class Workspace {
     this.writer.savesDigests = journal.state.checkpoint !== null;
   }
 
-  /** `state` is believed where it speaks of the partial file, and as far as that has bytes; leftovers among the directory's `names` go once the work is done. */
+  /** `state` is believed where it speaks of the partial file, and as far as that has bytes. What others left among the directory's `names` goes. */
   static async open(
     options: WorkspaceOptions,
     owner: Owner,
     state: JournalState,
     names: readonly string[],
   ): Promise<Workspace> {
-    const { files, directory } = options;
-    const isOfPart = state.part === owner.part;
-    // Whoever may still be alive writes for a moment longer: what we copy is read again.
-    if (owner.shared) state.checkpoint = null;
+    const { files, directory, signal } = options;
+    if (state.part !== owner.part) state.blocks = [];
+    if (owner.shared) {
+      const { blocks } = state;
+      const { digestOfBlock } = options.pool;
+      // Whoever may still be alive writes for a moment longer: what we copy is read again.
+      state.checkpoint = null;
+      state.blocks = await makeOwnCopy(owner, { files, directory, blocks, digestOfBlock, signal });
+    }
     const part = await openPart(files, directory, owner);
     try {
       state.part = owner.part;
-      state.blocks = state.blocks.filter(
-        ({ offset, length }) => isOfPart && offset + length <= part.size,
-      );
+      state.blocks = state.blocks.filter(({ offset, length }) => offset + length <= part.size);
       const there = new Spans(spansOf(state.blocks));
       state.flushed = state.flushed.filter(({ start, end }) => there.has(start, end));
       if (state.checkpoint && !new Spans(state.flushed).has(0, state.checkpoint.upTo))
         state.checkpoint = null;
       const journal = Journal.of(files, directory, state);
       if (names.includes('journal')) await journal.replace();
-      return new Workspace(options, owner, part, journal, leftoversAmong(names, owner));
+      await owner.assertOwned();
+      for (const name of names)
+        if (isUnfinished(name) && name !== owner.part)
+          await stored(files.remove(join(directory, name)));
+      return new Workspace(options, owner, part, journal);
     } catch (error) {
       await part.close();
       throw error;
@@ -122,6 +130,16 @@ export class Workspace {
     return from;
   }
 
+  /**
+   * Forgets the blocks of earlier processes that the disk did not give back as they were written, and no others.
+   * @param isUnpinned nothing tells whether the object is still the same: then what follows the first of them goes too
+   */
+  async forgetDamaged(isUnpinned: boolean): Promise<void> {
+    const spans = new Spans(spansOf(this.#hash.damaged)).toArray();
+    if (isUnpinned && spans[0]) spans[0].end = Number.MAX_SAFE_INTEGER;
+    for (const { start, end } of spans) this.ledger.doubt(await this.forget(start, end));
+  }
+
   /** Forgets what lies behind bytes that the server has just repeated, and these alone. */
   async forgetBehind(position: number): Promise<void> {
     if (this.ledger.written.touches(position, Number.MAX_SAFE_INTEGER))
@@ -155,7 +173,6 @@ export class Workspace {
     await this.owner.assertOwned();
     await stored(files.rename(this.part.path, path));
     this.#isRenamed = true;
-    for (const leftover of this.leftovers) await stored(files.remove(join(directory, leftover)));
     await stored(files.syncDirectory(directory));
     return path;
   }

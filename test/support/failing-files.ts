@@ -53,10 +53,6 @@ export function failingFiles(plan: Plan, inner: Files = nodeFiles): Files {
       await ask('remove', path);
       await inner.remove(path);
     },
-    async copy(from, to) {
-      await ask('copy', to);
-      await inner.copy(from, to);
-    },
     async syncDirectory(path) {
       await ask('syncDirectory', path);
       await inner.syncDirectory(path);

@@ -218,14 +218,6 @@ export function watchFiles(inner: Files): WatchedFiles {
       names.delete(path);
       pendingNames.push({ kind: 'remove', path });
     },
-    async copy(from, to) {
-      touched.add(from).add(to);
-      await inner.copy(from, to);
-      const inode = new Inode();
-      names.set(to, inode);
-      inode.write(0, contentOf(to) ?? Buffer.alloc(0));
-      pendingNames.push({ kind: 'link', path: to, inode });
-    },
     async syncDirectory(path) {
       const covered = pendingNames.length;
       await inner.syncDirectory(path);

@@ -191,7 +191,10 @@ function readToken(answer: HttpAnswer, secrets: string[], wallMs: number): Token
   throw throttled(received, answer.host, wallMs) ?? identityError(received, answer.host, secrets);
 }
 
-/** 5xx → SourceUnavailable, a redirect or another oddity → SourceRefused, any other 4xx → SourceDenied with what to do. */
+/**
+ * 5xx, and a 4xx that is not the identity service's own → SourceUnavailable, a redirect or another oddity → SourceRefused,
+ * any other 4xx → SourceDenied with what to do.
+ */
 function identityError(
   answer: { status: number; body: string },
   host: string,
@@ -203,7 +206,9 @@ function identityError(
     `${oneLine(text)} (${answer.status}${code === null ? '' : `, ${code}`})`,
   );
   const details = { status: answer.status, reason: code === null ? null : without(secrets, code) };
-  if (answer.status >= 500 || answer.status === 408)
+  // Gateways before it answer with pages of their own while it is not there.
+  const isGateway = code === null && [403, 404, 405].includes(answer.status);
+  if (answer.status >= 500 || answer.status === 408 || isGateway)
     return new ServiceError('SourceUnavailable', `${host} is failing: ${said}`, { details });
   if (answer.status < 400)
     return new ServiceError('SourceRefused', `${host} gives an unexpected answer: ${said}`, {

@@ -28,6 +28,11 @@ export interface ConnectionOptions {
 }
 
 const SPARE_BYTES = 64 * 1024;
+/**
+ * Each address of a host but the last is given up after this long. Node's 250 ms are less than a far link needs, or one lost
+ * SYN, and then a dead last address ends it all.
+ */
+const ADDRESS_MS = 2_000;
 
 export class Connection {
   /** Answers that came over it whole. */
@@ -91,6 +96,7 @@ export class Connection {
       host: bareHost(target),
       port: Number(target.port || (target.protocol === 'https:' ? 443 : 80)),
       ...(proxy === null && { lookup: lookupFor(url, rules) }),
+      autoSelectFamilyAttemptTimeout: ADDRESS_MS,
     };
     const onread = {
       buffer: () => this.#lend(),

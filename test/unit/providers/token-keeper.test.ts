@@ -119,6 +119,18 @@ describe('the token keeper', () => {
     expect(keeper.state()).toBe('rejected');
   });
 
+  it.each([403, 404, 405])(
+    'F037 a gateway’s own %i is no refusal: the next who asks gets a token',
+    async (status) => {
+      const page = { status, body: '<html>no healthy upstream</html>' };
+      const { keeper, calls } = setUp({ respond: (_, call) => (call === 1 ? page : undefined) });
+      await expect(keeper.token(never)).rejects.toMatchObject({ code: 'SourceUnavailable' });
+      expect(keeper.state()).toBe('configured');
+      expect(await keeper.token(never)).toBe('access-2');
+      expect(calls).toHaveLength(2);
+    },
+  );
+
   it('tries again a quarter of an hour after a refusal, so that a mended password heals without a restart', async () => {
     const { keeper, clock } = setUp({ respond: (_, call) => (call <= 2 ? REFUSED : undefined) });
     await expect(keeper.token(never)).rejects.toMatchObject({ code: 'SourceDenied' });

@@ -154,6 +154,17 @@ it('F067 fetches again what the disk did not keep as it was written', async () =
   );
 });
 
+it('F067 what could not be flushed is not believed by the next call, though it can be read', async () => {
+  const slowly: Script = (request) => ({
+    ...honest(request, file, { etag }),
+    ...(request.index === 0 && { sliceBytes: 50_000, everyMs: 10 }),
+  });
+  const kit = await serve(slowly, failingOnce('datasync', /part\./, 'EIO'));
+  await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'StoreUnavailable' });
+  const { bytesFetched } = await fetchExactly(kit);
+  expect(bytesFetched).toBe(file.length);
+});
+
 it('F067 what comes in the place of damage is progress', async () => {
   let most = 600_000;
   const kit = await serve((request) => {
@@ -582,43 +593,39 @@ describe('F076 a network file system', () => {
   });
   it('an abort does not wait for more than the flush under way', async () => {
     const stop = new AbortController();
+    let abortedMs = Infinity;
     const kit = await serve(
       good,
       failingFiles(async ({ name }) => {
         if (name !== 'datasync') return undefined;
         stop.abort();
+        abortedMs = Math.min(abortedMs, performance.now());
         await new Promise((resolve) => setTimeout(resolve, 200));
         return undefined;
       }),
     );
-    const startMs = performance.now();
     await expect(kit.fetch(kit.source(file), { signal: stop.signal })).rejects.toMatchObject({
       code: 'Cancelled',
     });
-    expect(performance.now() - startMs).toBeLessThan(2000);
+    expect(performance.now() - abortedMs).toBeLessThan(2000);
   });
 });
 
 it('F065 with no room for another file the directory is given back all the same, and nothing is copied', async () => {
   let room: 'before' | 'none' | 'again' = 'before';
-  let copies = 0;
+  const parts = new Set<string>();
   const files = failingFiles(({ name, path }) => {
+    if (name === 'open' && /part\./.test(path)) parts.add(path);
     const isOfPart = name === 'write' && /part\./.test(path);
     if (isOfPart && room === 'before') room = 'none';
     const isNew = name === 'open' && path.endsWith('.tmp');
     return room === 'none' && (isOfPart || isNew) ? 'ENOSPC' : undefined;
   });
-  const kit = await serve(good, {
-    ...files,
-    copy(from, to) {
-      copies++;
-      return files.copy(from, to);
-    },
-  });
+  const kit = await serve(good, files);
   await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'StorageFull' });
   room = 'again';
   await fetchExactly(kit);
-  expect(copies).toBe(0);
+  expect(parts.size).toBe(1);
 });
 
 it('a length beyond what a file can have, said each time, is the server’s fault', async () => {

@@ -118,6 +118,27 @@ it('F067 more is lost than differences would uncover: what the disk did not keep
   expect(kit.notes.filter((note) => note.type === 'retried').length).toBeLessThanOrEqual(2);
 });
 
+it('F067 one block that the disk did not keep costs no more than that block', async () => {
+  const large = bytesOf(16 * MIB);
+  let isFirst = true;
+  const kit = await serve((request) => {
+    const answer = honest(request, large, { etag });
+    if (!isFirst) return answer;
+    isFirst = false;
+    return { ...answer, body: large.subarray(0, 12 * MIB), then: 'end' };
+  });
+  const source = kit.source(large);
+  await expect(
+    kit.fetch(source, { limits: { ...limits, triesWithoutProgress: 1 } }),
+  ).rejects.toMatchObject({ code: 'SourceUnavailable' });
+  const name = (await kit.listing()).find((one) => one.startsWith('part.'))!;
+  const bytes = await readFile(join(kit.directory, name));
+  await writeFile(join(kit.directory, name), bytes.fill(0, 2 * MIB, 2 * MIB + 4096));
+  const result = await kit.fetch(source, { limits });
+  expect((await kit.content(result)).equals(large)).toBe(true);
+  expect(result.bytesFetched).toBeLessThan(4 * MIB + 4 * MIB + 256 * 1024);
+});
+
 it('F067 a verified file that the disk did not keep is not handed out', async () => {
   const kit = await serve((request) => honest(request, file, { etag }));
   const { path } = await exactly(kit);

@@ -60,6 +60,28 @@ it.each([
   },
 );
 
+it('F041 a file on its only connection that is answered with 429 lowers what the account gives out', async () => {
+  const file = bytesOf(2 * MIB);
+  const kit = await serve((request) => {
+    if (request.path === '/refused')
+      return { status: 429, headers: { 'content-length': '0', 'retry-after': '60' } };
+    return { ...honest(request, file, { ranges: false }), sliceBytes: 64 * 1024, everyMs: 10 };
+  });
+  const slots = createConnectionSlots(4);
+  const fetchTo = (name: string) =>
+    kit.fetch(kit.source(file, { url: `${kit.server.url(`/${name}`)}?signature=${CANARY}` }), {
+      slots,
+      directory: join(kit.directory, name),
+    });
+  const others = ['one', 'two'].map(fetchTo);
+  while (kit.server.requests.length < 2) await sleep(5);
+  await expect(fetchTo('refused')).rejects.toMatchObject({ code: 'SourceThrottled' });
+  await Promise.all(others);
+  let free = 0;
+  while (slots.takeExtra()) free++;
+  expect(free).toBe(2);
+});
+
 it('the next file is asked for over the same connection while the last bytes of one wait for the disk', async () => {
   const file = bytesOf(300_000);
   let asked: (nothing: undefined) => void = () => undefined;

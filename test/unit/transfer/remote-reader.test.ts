@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ServiceError } from '../../../src/jobs/error-codes.js';
+import { ServiceError } from '../../../src/jobs/error-codes.js';
 import { openRemote, readRemote } from '../../../src/transfer/remote-reader.js';
 
 const content = Buffer.from(Array.from({ length: 5_000 }, (_, at) => (at * 7) % 251));
@@ -123,6 +123,28 @@ describe('a remote file read by ranges', () => {
     const patient = { ...options, limits: { ...limits, triesWithoutProgress: 5 } };
     expect((await openRemote(source, patient)).bytes).toBe(5_000);
     expect(tokens).toEqual(['Bearer 1', 'Bearer 2', 'Bearer 2', 'Bearer 2']);
+  });
+
+  it('F041 waits as long as a 429 asks, where that is short, and leaves longer waits to others', async () => {
+    for (const [seconds, turns] of [
+      [1, 2],
+      [60, 1],
+    ] as const) {
+      let asked = 0;
+      const { source, options } = await serve((_request, response, turn) => {
+        asked = turn;
+        if (turn === 1) response.writeHead(429, { 'retry-after': String(seconds) }).end();
+        return turn === 1;
+      });
+      const translate = ({ status }: { status: number }) =>
+        status === 429
+          ? new ServiceError('SourceThrottled', 'Too many', { retryAfterMs: seconds * 1000 })
+          : null;
+      const opening = openRemote({ ...source, translate }, options);
+      if (turns === 2) expect((await opening).bytes).toBe(content.length);
+      else await expect(opening).rejects.toMatchObject({ code: 'SourceThrottled' });
+      expect(asked).toBe(turns);
+    }
   });
 
   it('is refused for good with a token that stays refused, and stops when it is told to', async () => {
