@@ -69,8 +69,8 @@ export function createHttp(options: { clock: Clock; dispatcher?: Dispatcher | un
   const own = options.dispatcher
     ? null
     : new Agent({
-        // Node gives each address of a host 250 ms: less than a far link needs.
-        connect: { timeout: HTTP_LIMITS.connectMs, autoSelectFamilyAttemptTimeout: 2_000 },
+        // Node gives each address of a host 250 ms: less than a satellite link needs.
+        connect: { timeout: HTTP_LIMITS.connectMs, autoSelectFamilyAttemptTimeout: 1_000 },
         keepAliveTimeout: 10_000,
       });
   const dispatcher = options.dispatcher ?? own!;

@@ -29,10 +29,10 @@ export interface ConnectionOptions {
 
 const SPARE_BYTES = 64 * 1024;
 /**
- * Each address of a host but the last is given up after this long. Node's 250 ms are less than a far link needs, or one lost
- * SYN, and then a dead last address ends it all.
+ * Each address of a host but the last is given up after this long. Node's 250 ms are less than a satellite link needs, and then
+ * a dead last address ends every try.
  */
-const ADDRESS_MS = 2_000;
+const ADDRESS_MS = 1_000;
 
 export class Connection {
   /** Answers that came over it whole. */

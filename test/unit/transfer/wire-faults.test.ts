@@ -790,7 +790,7 @@ describe('F023 names that do not lead to the host', () => {
         trustedHosts: [host],
         plainHttpHosts: [host],
       }),
-      { limits: { connectMs: 2000 } },
+      { limits: { connectMs: 10_000 } },
     );
   };
   const here = { address: '127.0.0.1', family: 4 };
