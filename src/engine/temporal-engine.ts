@@ -121,8 +121,14 @@ export function createTemporalEngine(settings: EngineSettings): JobEngine {
       const state = await stateOf(jobId);
       if (state === null) throw new ServiceError('NotFound', `No workflow for job ${jobId}`);
       if (state !== 'RUNNING') return false;
-      await call(() => client.workflow.getHandle(jobId).cancel());
-      return true;
+      try {
+        await call(() => client.workflow.getHandle(jobId).cancel());
+        return true;
+      } catch (error) {
+        // It has ended meanwhile.
+        if (error instanceof WorkflowNotFoundError) return false;
+        throw error;
+      }
     },
 
     async findRunning(jobId) {

@@ -30,11 +30,12 @@ export interface Copying {
  */
 export async function makeOwnCopy(owner: Owner, copying: Copying): Promise<Block[]> {
   const { files, directory } = copying;
-  const path = join(directory, `part.${files.token()}`);
+  const name = `part.${files.token()}`;
+  const path = join(directory, name);
   try {
     const from = await openIfThere(files, join(directory, owner.part));
     const copied = from ? await copyTo(path, from, copying).finally(() => from.close()) : [];
-    await owner.usePart(path.slice(directory.length + 1));
+    await owner.usePart(name);
     return copied;
   } catch (error) {
     await files.remove(path).catch(() => undefined);

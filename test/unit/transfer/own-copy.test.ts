@@ -38,8 +38,8 @@ async function rebooted(plan: () => Plan = () => () => undefined) {
   return { kit, part, partsSeen };
 }
 
-async function exactly(kit: Kit) {
-  const result = await kit.fetch(kit.source(file), { limits });
+async function exactly(kit: Kit, changes = {}) {
+  const result = await kit.fetch(kit.source(file), { limits, ...changes });
   expect((await kit.content(result)).equals(file)).toBe(true);
   return result;
 }
@@ -60,6 +60,13 @@ it('F069 what the disk has lost is fetched again, and nothing else', async () =>
   // The old one is gone before the first byte comes.
   expect(partsSeen.map((parts) => parts.length)).toEqual(partsSeen.map(() => 1));
   expect(partsSeen[0]).not.toEqual([part]);
+});
+
+it('goes on from the copy however the directory is spelled', async () => {
+  const { kit } = await rebooted();
+  const { bytesFetched } = await exactly(kit, { directory: `${kit.directory}/./` });
+  expect(bytesFetched).toBeLessThan(2 * MIB);
+  expect(await kit.listing()).toEqual(['journal', 'verified']);
 });
 
 it('F065 where there is no room for a copy, the file begins anew in the place of the old one', async () => {
