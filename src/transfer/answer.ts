@@ -2,7 +2,7 @@
  * Reading one answer: what its status, range, lengths and validators mean for the bytes that are on disk already. Nothing
  * is taken from a server that contradicts itself, and a 200 is never appended. Pure but for the errors it throws.
  */
-import { ServiceError } from '../jobs/error-codes.js';
+import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import { retry, Retry } from './errors.js';
 import {
   parseContentRange,
@@ -234,4 +234,15 @@ export function afterWait(error: ServiceError, isGiven = true): ServiceError | R
   const waitMs = error.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS;
   if (waitMs === 0) return new Retry(error);
   return waitMs <= LONGEST_INNER_WAIT_MS ? new Retry(error, { waitMs }) : error;
+}
+
+/** Rethrows what trying again cannot mend, and what the caller had better wait for. */
+export function toRetry(error: unknown): Retry {
+  if (error instanceof Retry) return error;
+  if (isServiceError(error) && error.code === 'SourceUnavailable') return new Retry(error);
+  if (isServiceError(error) && error.code === 'SourceThrottled') {
+    const after = afterWait(error, error.retryAfterMs !== undefined);
+    if (after instanceof Retry) return after;
+  }
+  throw error;
 }

@@ -3,9 +3,9 @@
  * files as a whole. As strict as a transfer: same hosts, same reading of answers, nothing taken from a server that
  * contradicts itself. Memory is what is asked for, at most `LONGEST_READ` at once.
  */
-import { isServiceError, ServiceError } from '../jobs/error-codes.js';
-import { afterWait, readErrorAnswer } from './answer.js';
-import { cancelledError, retry, Retry } from './errors.js';
+import { ServiceError } from '../jobs/error-codes.js';
+import { readErrorAnswer, toRetry } from './answer.js';
+import { cancelledError, retry } from './errors.js';
 import { HttpClient } from './http/client.js';
 import type { BodySink, Exchange } from './http/exchange.js';
 import { parseContentRange, strongEtag, type ContentRange } from './http/headers.js';
@@ -265,15 +265,4 @@ class Asker {
     }
     return memory.subarray(0, fill);
   }
-}
-
-/** Rethrows what trying again cannot mend, and what the caller had better wait for. */
-function toRetry(error: unknown): Retry {
-  if (error instanceof Retry) return error;
-  if (isServiceError(error) && error.code === 'SourceUnavailable') return new Retry(error);
-  if (isServiceError(error) && error.code === 'SourceThrottled') {
-    const after = afterWait(error, error.retryAfterMs !== undefined);
-    if (after instanceof Retry) return after;
-  }
-  throw error;
 }

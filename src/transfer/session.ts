@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
 import type { Checksum, ChecksumAlgorithm } from '../jobs/product.js';
-import { afterWait, tellsApart } from './answer.js';
+import { tellsApart, toRetry } from './answer.js';
 import { algorithmsToCompute, usableChecksums } from './checksums.js';
 import { Concurrency } from './concurrency.js';
 import {
@@ -300,18 +300,12 @@ export class Session {
   async #toRetry(error: unknown): Promise<Retry> {
     const { signal } = this.options;
     if (signal.aborted) throw cancelledError(signal);
-    if (error instanceof Retry) return error;
     if (error instanceof PartialLost) {
       await this.#close();
       await this.#open();
       return retry('StoreUnavailable', error.message, { waitMs: 0 });
     }
-    if (isServiceError(error) && error.code === 'SourceUnavailable') return new Retry(error);
-    if (isServiceError(error) && error.code === 'SourceThrottled') {
-      const after = afterWait(error, error.retryAfterMs !== undefined);
-      if (after instanceof Retry) return after;
-    }
-    throw error;
+    return toRetry(error);
   }
 
   /** The object is another one now: once that is taken as an accident. */
