@@ -71,8 +71,29 @@ async function find(
   signal: AbortSignal,
   budgetMs: number,
 ): Promise<Found> {
-  const time = AbortSignal.timeout(budgetMs);
-  const either = AbortSignal.any([signal, time]);
+  const late = new AbortController();
+  const silence = new ServiceError(
+    'SourceUnavailable',
+    `No answer from ${provider.id} within ${budgetMs} ms`,
+  );
+  // Not AbortSignal.timeout: Node 20 loses one that only AbortSignal.any knows (nodejs/node#57736).
+  const timer = setTimeout(() => late.abort(silence), budgetMs);
+  try {
+    return await findUntil(late.signal, provider, request, aoi, signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What is found until then: what there is by `late`, unless there is nothing. */
+async function findUntil(
+  late: AbortSignal,
+  provider: Provider,
+  request: JobRequest,
+  aoi: Aoi | null,
+  signal: AbortSignal,
+): Promise<Found> {
+  const either = AbortSignal.any([signal, late]);
   if (request.products) {
     const products = await provider.find(request.products, either);
     return { products, complete: true, hint: null };
@@ -83,7 +104,7 @@ async function find(
     const answer: SearchPage | null = await provider
       .search(request, aoi, cursor, either)
       .catch((error: unknown) => {
-        if (time.aborted && !signal.aborted) return null;
+        if (late.aborted && !signal.aborted) return null;
         throw error;
       });
     if (answer === null) break;
@@ -92,11 +113,7 @@ async function find(
     cursor = answer.next;
     if (cursor === null) return { ...found, complete: true };
   }
-  if (found.products.length === 0 && time.aborted)
-    throw new ServiceError(
-      'SourceUnavailable',
-      `No answer from ${provider.id} within ${budgetMs} ms`,
-    );
+  if (found.products.length === 0) late.throwIfAborted();
   return found;
 }
 

@@ -8,7 +8,7 @@ import { createMirror } from '../mirror/index.js';
 import type { Mirror } from '../mirror/mirror.js';
 import type { Provider } from '../providers/provider.js';
 import { createProviders } from '../providers/registry.js';
-import { createConnectionSlots, type ConnectionSlots } from '../transfer/index.js';
+import { createConnectionSlots, type ConnectionSlots, type ProxyFor } from '../transfer/index.js';
 import { createLogger, type Logger } from '../telemetry/log.js';
 import { version } from './project.js';
 
@@ -36,9 +36,9 @@ export async function openStore(
   return createS3Store({ ...destination, workDirectory: dataDir, marginBytes });
 }
 
-export function openProviders(config: Config): ReadonlyMap<string, Provider> {
+export function openProviders(config: Config, proxyFor: ProxyFor): ReadonlyMap<string, Provider> {
   const connections = config.worker.providerLimits['copernicus'] ?? 4;
-  return createProviders({ copernicus: { ...config.copernicus, connections } });
+  return createProviders({ copernicus: { ...config.copernicus, connections, proxyFor } });
 }
 
 /** One set of connections for each provider: its transfers in this process share it. */

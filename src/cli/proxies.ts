@@ -1,4 +1,4 @@
-/** The proxies that the environment names, for the transfers of this process. */
+/** The proxies that the environment names, for everything that this process asks of providers. */
 import { proxyFromEnvironment, type ProxyFor } from '../transfer/index.js';
 import { CommandError, EXIT } from './exit-codes.js';
 import { plain } from './output/text.js';

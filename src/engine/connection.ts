@@ -2,10 +2,12 @@
  * Where Temporal is, by Temporal's own environment variables, and what Nimbus needs there. Connections are lazy: the API
  * starts before Temporal does.
  */
-import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import { Client, Connection, isGrpcServiceError, type ConnectionOptions } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { ServiceError } from '../jobs/error-codes.js';
 import { searchAttribute } from '../jobs/search-attributes.js';
+
+type ChannelOptions = NonNullable<ConnectionOptions['channelArgs']>;
 
 export interface TemporalSettings {
   /** TEMPORAL_* variables. */
@@ -28,6 +30,12 @@ export function connectionSettings(env: TemporalSettings['env']) {
   return { connectionOptions, namespace: namespace ?? 'default' };
 }
 
+/** A server on this machine is asked straight, whatever proxy the environment names for gRPC. */
+export function channelArgs(address = 'localhost'): ChannelOptions {
+  const isLocal = /^(localhost|127\.[\d.]+|\[::1\])(:\d+)?$/.test(address);
+  return isLocal ? { 'grpc.enable_http_proxy': 0 } : {};
+}
+
 export interface TemporalClient {
   client: Client;
   connection: Connection;
@@ -39,7 +47,11 @@ export interface TemporalClient {
 
 export function openClient(env: TemporalSettings['env']): TemporalClient {
   const { connectionOptions, namespace } = connectionSettings(env);
-  const connection = Connection.lazy({ ...connectionOptions, connectTimeout: CALL_TIMEOUT_MS });
+  const connection = Connection.lazy({
+    ...connectionOptions,
+    channelArgs: channelArgs(connectionOptions.address),
+    connectTimeout: CALL_TIMEOUT_MS,
+  });
   const client = new Client({ connection, namespace });
   return {
     client,

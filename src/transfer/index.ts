@@ -5,7 +5,7 @@ export { errnoOf, stored, toStoreError } from './errors.js';
 export { createHashPool, hashFile } from './hash-pool.js';
 export type { HashPool } from './hash-pool.js';
 export { sanitiseFileName } from './file-name.js';
-export { proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
+export { proxyFields, proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
 export { createConnectionSlots, type ConnectionSlots } from './slots.js';
 export type {
   Bandwidth,

@@ -56,7 +56,7 @@ export async function setBandwidth(
 
 async function assertProvider(config: Config, provider: string | undefined): Promise<void> {
   if (provider === undefined) return;
-  const providers = openProviders(config);
+  const providers = openProviders(config, () => null);
   await closeAll(...[...providers.values()].map((one) => () => one.close()));
   if (!providers.has(provider))
     throw new ServiceError(

@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { ConfigError, type Config } from '../../config.js';
 import { createTemporalEngine } from '../../engine/temporal-engine.js';
 import { isServiceError } from '../../jobs/error-codes.js';
+import type { ProxyFor } from '../../transfer/index.js';
 import { createApiClient } from '../client/api-client.js';
 import { openMirror, openProviders, openStore } from '../composition.js';
 import type { CliContext } from '../context.js';
@@ -13,6 +14,7 @@ import { isPortFree, loopbackOf } from '../local/ports.js';
 import { withRunningStack } from '../local/running-stack.js';
 import { bytes, plain } from '../output/text.js';
 import { version } from '../project.js';
+import { readProxies } from '../proxies.js';
 
 interface Check {
   name: string;
@@ -53,7 +55,7 @@ async function examine(context: CliContext): Promise<Check[]> {
       apiPort(config),
       temporal(config),
       mirror(config),
-      ...credentials(config),
+      ...credentials(config, env),
     ])),
   ];
 }
@@ -177,8 +179,16 @@ async function mirror(config: Config): Promise<Check> {
   }
 }
 
-function credentials(config: Config): Promise<Check>[] {
-  return [...openProviders(config).values()].map(async (provider) => {
+function credentials(config: Config, env: Environment): Promise<Check>[] {
+  let proxyFor: ProxyFor;
+  try {
+    proxyFor = readProxies(env);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const { message: detail, nextStep: next } = error;
+    return [Promise.resolve({ name: 'Proxy', ok: false, detail, next })];
+  }
+  return [...openProviders(config, proxyFor).values()].map(async (provider) => {
     const name = `Provider ${provider.id}`;
     const where = provider.info().base_url;
     const next = `Set NIMBUS_${provider.id.toUpperCase()}_USERNAME and _PASSWORD; without them \`npm start\` uses the sandbox`;

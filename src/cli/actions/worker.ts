@@ -31,7 +31,9 @@ export async function runWorker(
   { config: read, env, stop }: CliContext,
   { readyFile }: WorkerOptions,
 ): Promise<ExitCode> {
-  const config = read(withRunningStack(env));
+  const known = withRunningStack(env);
+  const config = read(known);
+  const proxyFor = readProxies(known);
   const logger = openLogger(config, 'worker');
   const store = await openStore(config);
   await store.prepare();
@@ -40,8 +42,7 @@ export async function runWorker(
     directory: spoolDirectory(config),
     logger,
   });
-  const providers = openProviders(config);
-  const proxyFor = readProxies(env);
+  const providers = openProviders(config, proxyFor);
   const transfers = createTransferEngine({ proxyFor });
   const bandwidth = createBandwidthControl(config.bandwidth, store, logger, stop.signal);
   const worker = startWorker(

@@ -103,7 +103,7 @@ async function start(plan: StackPlan, [work, front, ground]: Layers, begin: Begi
         );
       await Promise.all(starting);
     });
-  const started = { ...temporal.env, ...mongod.env, ...sandboxEnv(facts) };
+  const started = { ...temporal.env, ...mongod.env, ...sandboxEnv(facts, plan.env) };
   const env = {
     ...plan.env,
     ...started,
@@ -221,7 +221,8 @@ async function planSandbox(
   };
 }
 
-function sandboxEnv(facts: Record<string, unknown>): Record<string, string> {
+/** No proxy of the user's can reach the sandbox. */
+function sandboxEnv(facts: Record<string, unknown>, env: Environment): Record<string, string> {
   const names = {
     NIMBUS_COPERNICUS_BASE_URL: 'baseUrl',
     NIMBUS_COPERNICUS_DOWNLOAD_URL: 'downloadUrl',
@@ -229,12 +230,13 @@ function sandboxEnv(facts: Record<string, unknown>): Record<string, string> {
     NIMBUS_COPERNICUS_USERNAME: 'username',
     NIMBUS_COPERNICUS_PASSWORD: 'password',
   };
-  return Object.fromEntries(
-    Object.entries(names).flatMap(([variable, name]) => {
-      const value = facts[name];
-      return typeof value === 'string' ? [[variable, value]] : [];
-    }),
-  );
+  const given = Object.entries(names).flatMap(([variable, name]): [string, string][] => {
+    const value = facts[name];
+    return typeof value === 'string' ? [[variable, value]] : [];
+  });
+  if (given.length === 0) return {};
+  const spared = [env['no_proxy'] ?? env['NO_PROXY'] ?? '', 'localhost', '127.0.0.1'];
+  return { ...Object.fromEntries(given), no_proxy: spared.filter(Boolean).join(',') };
 }
 
 function apiProcess(env: Environment, logDir: string, url: string): ProcessSpec {

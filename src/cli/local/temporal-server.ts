@@ -5,6 +5,7 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
+import { channelArgs } from '../../engine/connection.js';
 import type { Notes } from '../output/notes.js';
 import { cacheDirectory, obtain, onPath, runs, step, type Environment, type Way } from './cache.js';
 import { download } from './download.js';
@@ -109,7 +110,11 @@ function withoutTemporalVariables(env: Environment): Environment {
 
 /** True if a server answers there and its default namespace is registered. */
 export async function temporalAnswers(address: string): Promise<boolean> {
-  const connection = await Connection.connect({ address, connectTimeout: 2_000 }).catch(() => null);
+  const connection = await Connection.connect({
+    address,
+    channelArgs: channelArgs(address),
+    connectTimeout: 2_000,
+  }).catch(() => null);
   if (!connection) return false;
   try {
     await connection.workflowService.describeNamespace({ namespace: 'default' });

@@ -3,9 +3,9 @@
  * nowhere else. The parts: search.ts and find.ts ask the catalogue, token-keeper.ts the identity host, download-source.ts tells the
  * transfer engine about the download host.
  */
-import type { Dispatcher } from 'undici';
 import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
 import type { SearchDownloadRequest } from '../../jobs/request.js';
+import type { ProxyFor } from '../../transfer/index.js';
 import type { Provider } from '../provider.js';
 import { systemClock, type Clock } from './clock.js';
 import { createDownloadSource, createFileRoutes } from './download-source.js';
@@ -27,8 +27,8 @@ export interface CopernicusSettings {
   password: string | null;
   /** Downloads at once that the account may run. */
   connections: number;
-  /** A proxy's agent, for example; stays the caller's. */
-  dispatcher?: Dispatcher;
+  /** For catalogue and identity; none by default. The transfer engine has its own. */
+  proxyFor?: ProxyFor;
   clock?: Clock;
   /** Products a page; 1,000 at most and by default. */
   pageSize?: number;
@@ -38,7 +38,7 @@ export interface CopernicusSettings {
 
 export function createCopernicus(given: CopernicusSettings): Provider {
   const clock = given.clock ?? systemClock;
-  const http = createHttp({ clock, dispatcher: given.dispatcher });
+  const http = createHttp({ clock, proxyFor: given.proxyFor });
   const settings = { ...given, clock, http };
   const tokens = createTokenKeeper(settings);
   return {

@@ -4,10 +4,13 @@
  * longer patience is the workflow's. Redirects are not followed: an answer that redirects is an answer that was not expected.
  */
 import { createHash } from 'node:crypto';
-import { Agent, request as undiciRequest, type Dispatcher } from 'undici';
+import { request as undiciRequest, type Dispatcher } from 'undici';
 import type { z } from 'zod';
 import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
+import type { ProxyFor } from '../../transfer/index.js';
 import type { Clock } from './clock.js';
+import { createRoutes, type Routes } from './routes.js';
+import { withDeadline } from './deadline.js';
 import { oneLine } from './errors.js';
 
 export interface HttpRequest {
@@ -64,22 +67,14 @@ export interface Http {
   close(): Promise<void>;
 }
 
-/** `dispatcher` is the caller's own (a proxy agent, a mock) and stays open on close. */
-export function createHttp(options: { clock: Clock; dispatcher?: Dispatcher | undefined }): Http {
-  const own = options.dispatcher
-    ? null
-    : new Agent({
-        // Node gives each address of a host 250 ms: less than a satellite link needs.
-        connect: { timeout: HTTP_LIMITS.connectMs, autoSelectFamilyAttemptTimeout: 1_000 },
-        keepAliveTimeout: 10_000,
-      });
-  const dispatcher = options.dispatcher ?? own!;
+export function createHttp(options: { clock: Clock; proxyFor?: ProxyFor | undefined }): Http {
+  const routes = createRoutes(options.proxyFor ?? (() => null), HTTP_LIMITS.connectMs);
   return {
     async call(request, read, signal, overrides = {}) {
       const limits = { ...HTTP_LIMITS, ...overrides };
       for (let attempt = 1; ; attempt += 1) {
         try {
-          return read(await send(request, dispatcher, limits, signal));
+          return read(await send(request, routes, limits, signal));
         } catch (error) {
           signal.throwIfAborted();
           const mayPass = isServiceError(error) && error.code === 'SourceUnavailable';
@@ -88,38 +83,52 @@ export function createHttp(options: { clock: Clock; dispatcher?: Dispatcher | un
         await options.clock.sleep(Math.random() * limits.pauseMs * 2 ** (attempt - 1), signal);
       }
     },
-    async close() {
-      await own?.destroy();
-    },
+    close: () => routes.close(),
   };
 }
 
 async function send(
+  request: HttpRequest,
+  routes: Routes,
+  limits: HttpLimits,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  const { host } = new URL(request.url);
+  const { dispatcher, proxy } = routes.to(request.url);
+  try {
+    // undici hears nothing while a connection is being made; the deadline does.
+    return await withDeadline(limits.totalMs, signal, (either) =>
+      exchange(request, dispatcher, limits, either),
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    throw isServiceError(error)
+      ? error
+      : networkError(error, proxy ? `${host}, through the proxy ${proxy},` : host);
+  }
+}
+
+async function exchange(
   request: HttpRequest,
   dispatcher: Dispatcher,
   limits: HttpLimits,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   const { host } = new URL(request.url);
-  try {
-    const answer = await undiciRequest(request.url, {
-      dispatcher,
-      method: request.method,
-      headers: { accept: 'application/json', 'user-agent': 'nimbus', ...request.headers },
-      body: request.body ?? null,
-      headersTimeout: limits.headersMs,
-      bodyTimeout: limits.idleMs,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(limits.totalMs)]),
-    });
-    const headers = Object.fromEntries(
-      Object.entries(answer.headers).map(([name, value]) => [name, [value ?? ''].flat().at(-1)!]),
-    );
-    const bytes = await readBounded(answer.body, limits.sizeBytes, host);
-    return { url: request.url, host, status: answer.statusCode, headers, bytes };
-  } catch (error) {
-    signal.throwIfAborted();
-    throw isServiceError(error) ? error : networkError(error, host);
-  }
+  const answer = await undiciRequest(request.url, {
+    dispatcher,
+    method: request.method,
+    headers: { accept: 'application/json', 'user-agent': 'nimbus', ...request.headers },
+    body: request.body ?? null,
+    headersTimeout: limits.headersMs,
+    bodyTimeout: limits.idleMs,
+    signal,
+  });
+  const headers = Object.fromEntries(
+    Object.entries(answer.headers).map(([name, value]) => [name, [value ?? ''].flat().at(-1)!]),
+  );
+  const bytes = await readBounded(answer.body, limits.sizeBytes, host);
+  return { url: request.url, host, status: answer.statusCode, headers, bytes };
 }
 
 async function readBounded(

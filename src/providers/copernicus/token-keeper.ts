@@ -6,6 +6,7 @@
 import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
 import type { CredentialsState } from '../provider.js';
 import type { Clock } from './clock.js';
+import { unlessAborted } from './deadline.js';
 import { oneLine, readErrorBody, throttled } from './errors.js';
 import { looseText, readJson, type Http, type HttpAnswer } from './http.js';
 import { tokenAnswerSchema, type TokenAnswer } from './odata-schemas.js';
@@ -226,16 +227,3 @@ const without = (secrets: string[], text: string): string =>
   secrets
     .flatMap((secret) => [secret, encodeURIComponent(secret)])
     .reduce((clean, secret) => clean.replaceAll(secret, '(hidden)'), text);
-
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let stop: () => void = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
-}

@@ -1,6 +1,12 @@
 /** Real sockets on loopback: a server that fails, lies, stalls and floods. */
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type RequestListener,
+  type Server,
+} from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import { createServer as createNetServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -11,6 +17,13 @@ import {
   type Http,
   type HttpLimits,
 } from '../../../src/providers/copernicus/http.js';
+import { proxyFromEnvironment, type ProxyFor } from '../../../src/transfer/index.js';
+import { certificateFor, hasOpenssl, trust } from '../../support/certificates.js';
+import {
+  startForwardProxy,
+  type ForwardProxy,
+  type ForwardProxyOptions,
+} from '../../support/forward-proxy.js';
 import { createTestClock, never } from './doubles.js';
 
 const open: { server: Server; http: Http }[] = [];
@@ -23,12 +36,12 @@ afterEach(async () => {
   }
 });
 
-async function serve(listener: RequestListener) {
+async function serve(listener: RequestListener, proxyFor?: ProxyFor) {
   const server = createServer(listener);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const clock = createTestClock();
-  const http = createHttp({ clock });
+  const http = createHttp({ clock, proxyFor });
   open.push({ server, http });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x?secret=canary`;
   const get = (limits: Partial<HttpLimits> = {}, signal = never) =>
@@ -148,5 +161,85 @@ describe('small answers over HTTP', () => {
     expect(await http.call({ method: 'GET', url }, sha256Of, never)).toBe(
       'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
     );
+  });
+});
+
+describe('small answers through a proxy', () => {
+  const proxies: ForwardProxy[] = [];
+
+  afterEach(() => {
+    for (const proxy of proxies.splice(0)) proxy.close();
+  });
+
+  async function startProxy(options?: ForwardProxyOptions): Promise<ForwardProxy> {
+    const proxy = await startForwardProxy(options);
+    proxies.push(proxy);
+    return proxy;
+  }
+
+  it('plain http is asked for in absolute form, with the proxy’s credentials', async () => {
+    const proxy = await startProxy({ credentials: 'me:p@:ss' });
+    const { get, url } = await serve((_request, response) => response.end(GOOD), proxy.proxyFor);
+    expect(await get()).toEqual({ ok: true });
+    expect(proxy.heads.map((head) => head.split('\r\n')[0])).toEqual([`GET ${url} HTTP/1.1`]);
+  });
+
+  it('a host that no_proxy names is asked straight', async () => {
+    const proxy = await startProxy();
+    const proxyFor = proxyFromEnvironment({ all_proxy: proxy.url, no_proxy: '127.0.0.1' });
+    const { get } = await serve((_request, response) => response.end(GOOD), proxyFor);
+    expect(await get()).toEqual({ ok: true });
+    expect(proxy.heads).toEqual([]);
+  });
+
+  it.skipIf(!hasOpenssl)('https comes through a tunnel (skipped without openssl)', async () => {
+    const identity = certificateFor('DNS:localhost,IP:127.0.0.1');
+    const distrust = trust(identity);
+    const proxy = await startProxy({ credentials: 'me:secret' });
+    const seen: IncomingHttpHeaders[] = [];
+    const server = createSecureServer(identity, (request, response) => {
+      seen.push(request.headers);
+      response.end(GOOD);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const http = createHttp({ clock: createTestClock(), proxyFor: proxy.proxyFor });
+    open.push({ server, http });
+    const { port } = server.address() as AddressInfo;
+    const url = `https://localhost:${port}/x`;
+    expect(await http.call({ method: 'GET', url }, ({ status }) => status, never)).toBe(200);
+    expect(proxy.heads[0]).toContain(`CONNECT localhost:${port} HTTP/1.1`);
+    expect(seen[0]!['proxy-authorization']).toBeUndefined();
+    distrust();
+  });
+
+  it('a proxy that wants to know who asks is named, its password is not', async () => {
+    const proxy = await startProxy({ credentials: 'me:right' });
+    const wrong = new URL(proxy.url.replace('right', 'canary'));
+    const http = createHttp({ clock: createTestClock(), proxyFor: () => wrong });
+    const asked = http.call({ method: 'GET', url: 'https://localhost/x' }, () => null, never);
+    const error = await asked.catch((reason: unknown) => reason);
+    await http.close();
+    expect(error).toMatchObject({ code: 'SourceUnavailable' });
+    expect(String(error)).toContain(`localhost, through the proxy ${wrong.host},`);
+    expect(JSON.stringify([error, String(error)])).not.toContain('canary');
+    expect(JSON.stringify(error)).toContain('407');
+  });
+
+  it('a proxy that says nothing is given up', { timeout: 60_000 }, async () => {
+    const silent = createNetServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const http = createHttp({
+      clock: createTestClock(),
+      proxyFor: () => new URL(`http://127.0.0.1:${port}`),
+    });
+    const asked = http.call({ method: 'GET', url: 'https://localhost/x' }, () => null, never, {
+      totalMs: 500,
+      tries: 2,
+    });
+    await expect(asked).rejects.toMatchObject({ code: 'SourceUnavailable' });
+    await http.close();
+    silent.close();
   });
 });

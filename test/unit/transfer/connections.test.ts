@@ -16,6 +16,11 @@ import { DEFAULT_LIMITS } from '../../../src/transfer/limits.js';
 import { certificateFor, hasOpenssl, trust, type Identity } from '../../support/certificates.js';
 import { compileTransfer } from '../../support/compiled-transfer.mjs';
 import {
+  startForwardProxy,
+  type ForwardProxy,
+  type ForwardProxyOptions,
+} from '../../support/forward-proxy.js';
+import {
   honest,
   startLyingServer,
   type LyingServer,
@@ -327,54 +332,10 @@ function errorOf(make: () => unknown): string {
   return '';
 }
 
-interface Proxy {
-  proxyFor: ProxyFor;
-  /** First lines and fields of all requests, as they came. */
-  heads: string[];
-  tunnels: net.Socket[];
-}
-
-/** A small forward proxy: CONNECT to wherever it is told, and requests in absolute form. */
-async function startProxy(
-  options: { credentials?: string; refuses?: string } = {},
-): Promise<Proxy> {
-  const heads: string[] = [];
-  const tunnels: net.Socket[] = [];
-  const expected = `Basic ${Buffer.from(options.credentials ?? '').toString('base64')}`;
-  const server = net.createServer((client) => {
-    tunnels.push(client);
-    client.on('error', () => undefined);
-    client.once('data', (first) => {
-      const head = first.toString('latin1').split('\r\n\r\n')[0]!;
-      heads.push(head);
-      const [line = ''] = head.split('\r\n');
-      const isKnown = !options.credentials || head.includes(`proxy-authorization: ${expected}`);
-      if (options.refuses !== undefined || !isKnown)
-        return client.end(
-          options.refuses ?? 'HTTP/1.1 407 Who are you\r\ncontent-length: 0\r\n\r\n',
-        );
-      const [method, target = ''] = line.split(' ');
-      const { hostname, port } = new URL(method === 'CONNECT' ? `http://${target}` : target);
-      const upstream = net.connect(Number(port), hostname, () => {
-        if (method === 'CONNECT') client.write('HTTP/1.1 200 Connected\r\n\r\n');
-        else upstream.write(first);
-        client.pipe(upstream).pipe(client);
-      });
-      upstream.on('error', () => client.destroy());
-      client.on('close', () => upstream.destroy());
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  cleanups.push(() => {
-    for (const tunnel of tunnels) tunnel.destroy();
-    server.close();
-  });
-  const [name = '', ...password] = (options.credentials ?? '').split(':');
-  const user = name ? `${name}:${encodeURIComponent(password.join(':'))}@` : '';
-  const { port } = server.address() as net.AddressInfo;
-  const proxyFor = proxyFromEnvironment({ all_proxy: `http://${user}127.0.0.1:${port}` });
-  return { proxyFor, heads, tunnels };
+async function startProxy(options?: ForwardProxyOptions): Promise<ForwardProxy> {
+  const proxy = await startForwardProxy(options);
+  cleanups.push(() => proxy.close());
+  return proxy;
 }
 
 describe('plain http through a proxy', () => {
