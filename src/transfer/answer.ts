@@ -13,7 +13,12 @@ import {
   type Headers,
 } from './http/headers.js';
 import type { SourceFacts } from './records.js';
-import { DEFAULT_RETRY_AFTER_MS, LONGEST_INNER_WAIT_MS, LONGEST_RETRY_AFTER_MS } from './limits.js';
+import {
+  DEFAULT_RETRY_AFTER_MS,
+  LONGEST_INNER_WAIT_MS,
+  LONGEST_RETRY_AFTER_MS,
+  LONGEST_UNAVAILABLE_MS,
+} from './limits.js';
 
 export interface Asked {
   /** First byte asked for. */
@@ -179,7 +184,11 @@ function weak(etag: string | null): string | undefined {
  * What other words say there, as buckets keep whatever an upload has set, says nothing of the bytes. Nor does the name of a
  * compression, as servers take it from `.gz`, where the length is known beforehand and may be right: a digest decides.
  */
-function refuseEncoding(headers: Headers, total: number | null, asked: Asked): void {
+export function refuseEncoding(
+  headers: Headers,
+  total: number | null,
+  asked: Pick<Asked, 'hasDigests' | 'expectedBytes'>,
+): void {
   const encoding = headers['content-encoding']?.toLowerCase() ?? '';
   if (!/\b(gzip|deflate|compress|br|zstd)\b/.test(encoding)) return;
   const mayBeMeant = total !== null && total === (asked.expectedBytes ?? total);
@@ -204,11 +213,11 @@ export function readErrorAnswer(status: number, headers: Headers): ServiceError 
   return new ServiceError('SourceRefused', said);
 }
 
-/** A wait that the server names is waited, as far as that is done here. */
-function unavailable(message: string, headers: Headers): Retry {
-  const after = parseRetryAfter(headers['retry-after'], LONGEST_INNER_WAIT_MS);
+function unavailable(message: string, headers: Headers): ServiceError | Retry {
+  const after = parseRetryAfter(headers['retry-after'], LONGEST_UNAVAILABLE_MS);
   const isNamed = after.given && after.waitMs > 0;
-  return retry('SourceUnavailable', message, isNamed ? { waitMs: after.waitMs } : {});
+  if (!isNamed) return retry('SourceUnavailable', message);
+  return afterWait(new ServiceError('SourceUnavailable', message, { retryAfterMs: after.waitMs }));
 }
 
 function throttled(said: string, headers: Headers, status: number): ServiceError | Retry {
@@ -239,10 +248,10 @@ export function afterWait(error: ServiceError, isGiven = true): ServiceError | R
 /** Rethrows what trying again cannot mend, and what the caller had better wait for. */
 export function toRetry(error: unknown): Retry {
   if (error instanceof Retry) return error;
-  if (isServiceError(error) && error.code === 'SourceUnavailable') return new Retry(error);
-  if (isServiceError(error) && error.code === 'SourceThrottled') {
-    const after = afterWait(error, error.retryAfterMs !== undefined);
-    if (after instanceof Retry) return after;
-  }
+  const isPassing =
+    isServiceError(error) && ['SourceUnavailable', 'SourceThrottled'].includes(error.code);
+  if (!isPassing) throw error;
+  const after = afterWait(error, error.retryAfterMs !== undefined);
+  if (after instanceof Retry) return after;
   throw error;
 }

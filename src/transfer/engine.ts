@@ -28,11 +28,11 @@ export interface TransferEngine {
    * file. The cheapest digest that the source announces is computed and compared, others when asked for. Memory is
    * bounded: see the README.
    *
-   * Errors: SourceDenied, SourceGone, SourceRefused, SourceThrottled (`retryAfterMs`), SourceUnavailable, SourceChanged,
-   * ChecksumMismatch, ChecksumDisputed (`details.kept_as`), StorageFull, StoreUnavailable, Interrupted (another transfer
-   * took the directory over), Cancelled, Internal (a fault of ours), what the source translates an answer to, or the
-   * signal's reason where that is a ServiceError. After every one of them the directory holds what is durable, and the next
-   * call goes on from there.
+   * Errors: SourceDenied, SourceGone, SourceRefused, SourceThrottled and SourceUnavailable (`retryAfterMs` where a long
+   * wait was asked for), SourceChanged, ChecksumMismatch, ChecksumDisputed (`details.kept_as`), StorageFull,
+   * StoreUnavailable, Interrupted (another transfer took the directory over), Cancelled, Internal (a fault of ours), what
+   * the source translates an answer to, or the signal's reason where that is a ServiceError. After every one of them the
+   * directory holds what is durable, and the next call goes on from there.
    */
   transfer: Transfer;
   /** Ends threads and idle connections. Transfers under way fail with Interrupted. */

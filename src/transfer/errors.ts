@@ -9,6 +9,8 @@ export interface RetryOptions {
   waitMs?: number;
   /** Give up after this many failures that say the same, without progress between them. */
   tries?: number;
+  /** An address that the source had led to has expired: asking for the next one costs no try, once in a row. */
+  isRenewal?: boolean;
 }
 
 export class Retry extends Error {

@@ -4,10 +4,11 @@
  * a request is over, also when it was cut, and on its way to the journal unless an interruption may cost it.
  */
 import { isServiceError, ServiceError } from '../jobs/error-codes.js';
+import { askHeaders } from './ask-headers.js';
 import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
 import { isOfNothing, usableChecksums } from './checksums.js';
 import { conclude, endedEarly } from './ending.js';
-import { damaged, errnoOf, ObjectChanged, Retry, retry } from './errors.js';
+import { damaged, ObjectChanged, Retry, retry } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
 import { parseUnsatisfiedRange, strongEtag, type Framing, type Headers } from './http/headers.js';
@@ -57,6 +58,9 @@ export interface Request {
 /** What servers answer to a range that they do not want, or to its pin. */
 const MAY_REFUSE_RANGES = new Set([400, 405, 406, 412, 501]);
 
+/** Refusals that the next address to which the source leads need not share. */
+const MAY_BE_THERE_ONLY = new Set<string>(['SourceGone', 'SourceDenied', 'SourceRefused']);
+
 export class Fetcher {
   /** Body bytes taken from the wire, repeats included. */
   fetchedBytes = 0;
@@ -99,11 +103,7 @@ export class Fetcher {
     const mayRefuse = isRanged && !this.trust.asksForWhole;
     const last = Number.isFinite(claim.end) ? String(claim.end + shift - 1) : '';
     const pin = isRanged ? pinnedBy(work.facts) : null;
-    const trustedHeaders = await source.headers(signal).catch((error: unknown) => {
-      // No file operation has failed, whatever its errno says.
-      const errno = errnoOf(error);
-      throw errno === undefined ? error : retry('SourceUnavailable', `No token: ${errno}`);
-    });
+    const trustedHeaders = await askHeaders(source, signal);
     const url = this.#resolved ?? source.url;
     const opening = open({
       url,
@@ -154,9 +154,14 @@ export class Fetcher {
         this.#distrustsKept = false;
       }
       if (status === 200 && isRanged && reading.kind === 'body' && reading.changed === null)
-        this.#learnWhole(pin !== null && this.trust.sendsIfRange, request);
+        this.#learnWhole(pin !== null && this.trust.sendsIfRange, work.have, request);
       request.onAnswer(exchange.firstByteMs);
       await this.#receive(work, exchange, reading, request);
+    } catch (error) {
+      // The source may lead elsewhere now, but for what is asked anew of whoever answered well.
+      const isAnsweredWell = error instanceof Retry && error.options.waitMs === 0;
+      if (!isAnsweredWell && !(error instanceof ObjectChanged)) this.#leave(opened.url);
+      throw error;
     } finally {
       exchange.close();
     }
@@ -203,10 +208,10 @@ export class Fetcher {
   }
 
   /** A range was answered with the whole: some serve none that is pinned, others none. */
-  #learnWhole(wasPinned: boolean, { isAlone }: Request): void {
+  #learnWhole(wasPinned: boolean, have: number, { isAlone }: Request): void {
     if (wasPinned) this.trust.sendsIfRange = false;
     else this.trust.servesRanges = false;
-    if (wasPinned && !isAlone())
+    if (wasPinned && (!isAlone() || have > this.options.limits.blockBytes))
       throw retry('SourceRefused', 'The server answers a pinned range with the whole', {
         waitMs: 0,
       });
@@ -223,6 +228,11 @@ export class Fetcher {
     const wasServing = this.trust.servesRanges;
     this.trust.servesRanges = false;
     return retry('SourceRefused', message, wasServing ? { waitMs: 0 } : {});
+  }
+
+  /** What came is wrong as a whole: the source may lead to another copy. */
+  leave(): void {
+    this.#resolved = null;
   }
 
   /** The source is asked again where to go. @returns whether it had led to this address */
@@ -248,6 +258,7 @@ export class Fetcher {
     if (this.#leave(asked.url)) {
       throw retry('SourceUnavailable', `The server answered ${status} where it had led us to`, {
         waitMs: 0,
+        isRenewal: true,
       });
     }
     const { lane, onThrottled } = asked.request;
@@ -262,6 +273,10 @@ export class Fetcher {
     const error = translated ?? readErrorAnswer(status, headers);
     const cause = error instanceof Retry ? error.error : error;
     if (isServiceError(cause) && cause.code === 'SourceThrottled') onThrottled();
+    // One of several mirrors may lack what others have.
+    const isElsewhere = opened.url !== source.url;
+    if (isElsewhere && isServiceError(error) && MAY_BE_THERE_ONLY.has(error.code))
+      throw new Retry(error, { tries: 3 });
     throw error;
   }
 

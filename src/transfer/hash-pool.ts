@@ -193,7 +193,6 @@ class Lane {
       scratch: { md5: this.offset, ofMemory, ofFile, file, fileBytes: FILE_BYTES },
     };
     const worker = this.startThread(source, { eval: true, workerData });
-    worker.unref();
     worker.on('message', (answer: HashAnswer) => {
       this.#answers++;
       this.jobs.get(answer.job)?.take(answer);
@@ -202,7 +201,9 @@ class Lane {
       if (this.#worker === worker) this.#lose(error);
     };
     worker.on('error', (error) => lost(failed(error)));
-    worker.on('exit', () => lost(new ServiceError('Interrupted', 'The hash thread has ended')));
+    worker.on('exit', () =>
+      lost(new ServiceError('StoreUnavailable', 'The hash thread has ended')),
+    );
     return worker;
   }
 

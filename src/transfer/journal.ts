@@ -129,6 +129,7 @@ export class Journal {
     readonly files: Files,
     readonly directory: string,
     readonly state: JournalState,
+    readonly assertOurs: () => Promise<void>,
   ) {}
 
   /** Is there one on disk? */
@@ -143,9 +144,17 @@ export class Journal {
     return state?.identity === identity ? state : emptyState(identity);
   }
 
-  /** A journal that goes on from what is known, and is begun on disk when it has something to say. */
-  static of(files: Files, directory: string, state: JournalState): Journal {
-    return new Journal(files, directory, state);
+  /**
+   * A journal that goes on from what is known, and is begun on disk when it has something to say.
+   * @param assertOurs the last thing asked before it takes the place of another: a newcomer's must stay
+   */
+  static of(
+    files: Files,
+    directory: string,
+    state: JournalState,
+    assertOurs: () => Promise<void> = async () => undefined,
+  ): Journal {
+    return new Journal(files, directory, state, assertOurs);
   }
 
   /**
@@ -242,6 +251,7 @@ export class Journal {
     this.#file = await replaceFile(this.files, pathIn(this.directory), async (fresh) => {
       await stored(this.files.writeAll(fresh, content, 0));
       await stored(fresh.datasync());
+      await this.assertOurs();
     });
     this.#size = content.length;
   }

@@ -10,6 +10,7 @@ import type { Fetcher } from './fetcher.js';
 import type { Claim } from './ledger.js';
 import { PAGE_BYTES, SLAB_BYTES } from './slabs.js';
 import type { ConnectionSlots, Slot } from './slots.js';
+import { Stragglers } from './stragglers.js';
 import type { Workspace } from './workspace.js';
 
 const LOOK_MS = 50;
@@ -37,10 +38,13 @@ interface Failure {
   error: unknown;
   /** No byte of a body came. */
   isBare: boolean;
+  /** We gave it up, for another connection. */
+  isGivenUp: boolean;
 }
 
 export class Lanes {
   readonly #running = new Set<Promise<void>>();
+  readonly #stragglers = new Stragglers();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   /** A lane has ended: the last one, or one with a failure. */
@@ -95,7 +99,8 @@ export class Lanes {
         const claim = this.#claim();
         if (!claim) return;
         const failure = await this.#request(lane, claim);
-        if (failure && !(await this.#goesOn(failure, lane.slot))) return;
+        if (!failure || (failure.isGivenUp && !this.#signal.aborted)) continue;
+        if (!(await this.#goesOn(failure, lane.slot))) return;
       }
     } finally {
       lane.slot.release();
@@ -107,6 +112,7 @@ export class Lanes {
     const { work, fetcher, concurrency, slots } = this.options;
     this.#busy++;
     this.#unanswered++;
+    const underway = this.#stragglers.begin(claim, performance.now());
     let isBusy = true;
     let isAnswered = false;
     const answered = () => {
@@ -125,7 +131,7 @@ export class Lanes {
         isAlone: () => this.#busy === 1,
         pace: () => concurrency.rate,
         isPart: this.#mayBeMany,
-        signal: this.#signal,
+        signal: AbortSignal.any([this.#signal, underway.signal]),
         onThrottled: () => {
           // Whoever is alone has not one connection too many.
           if (slots.inUse > 1) slots.refused();
@@ -133,13 +139,19 @@ export class Lanes {
         onAnswer: (firstByteMs) => {
           answered();
           concurrency.answered(firstByteMs);
+          this.#stragglers.answered(underway, firstByteMs, performance.now());
         },
         onBytes: (bytes) => {
           isBare = false;
+          underway.bytes += bytes;
           concurrency.received(bytes, performance.now());
         },
-        onHold: (isHeld) => concurrency.holds(isHeld ? 1 : -1, performance.now()),
+        onHold: (isHeld) => {
+          underway.isHeld = isHeld;
+          concurrency.holds(isHeld ? 1 : -1, performance.now());
+        },
         onReceived: () => {
+          this.#stragglers.end(underway, true, performance.now());
           if (!this.#isAllClaimed) return;
           // The next file need not wait for the disk.
           lane.slot.release();
@@ -148,8 +160,9 @@ export class Lanes {
       });
       return null;
     } catch (error) {
-      return { error, isBare };
+      return { error, isBare, isGivenUp: underway.isGivenUp };
     } finally {
+      this.#stragglers.end(underway, false, performance.now());
       answered();
       rest();
       work.ledger.release(claim);
@@ -163,9 +176,12 @@ export class Lanes {
     if (error instanceof ObjectChanged || error instanceof PartialLost) throw error;
     const cause = error instanceof Retry ? error.error : error;
     const others = this.#running.size - 1;
-    const mayBeTooMany = isServiceError(cause) && MAY_MEAN_TOO_MANY.includes(cause.code);
+    const mayBeTooMany =
+      isServiceError(cause) &&
+      (MAY_MEAN_TOO_MANY.includes(cause.code) || cause.retryAfterMs !== undefined);
     // Whoever came with an expired token asks again with the next one; once in a row, see Fetcher.
-    if (others > 0 && error instanceof Retry && error.error.code === 'SourceDenied') return true;
+    const isExpired = error instanceof Retry && error.options.waitMs === 0;
+    if (others > 0 && isExpired && error.error.code === 'SourceDenied') return true;
     const isSpare = error instanceof Retry && this.#busy > 0;
     if (others > 0 && (mayBeTooMany || isSpare)) {
       // Servers refuse a connection too many in many ways. One that has begun with a body has not, nor is it a refusal what
@@ -222,10 +238,13 @@ export class Lanes {
     const total = fetcher.total(work);
     if (total === null || this.#signal.aborted) return;
     this.#weighSaving(total);
+    const mayBeParts = fetcher.trust.servesRanges && !fetcher.trust.isUnpinned(work.facts);
+    // Whoever is done could fetch what another one hardly brings.
+    if (mayBeParts && this.#running.size < concurrency.most && this.#isAllClaimed)
+      this.#stragglers.find(performance.now())?.giveUp();
     while (
       this.#busy > 0 &&
-      fetcher.trust.servesRanges &&
-      !fetcher.trust.isUnpinned(work.facts) &&
+      mayBeParts &&
       this.#running.size < concurrency.wanted &&
       !work.writer.pool.isTight &&
       work.ledger.unclaimed(total) > 0

@@ -89,6 +89,7 @@ export class Proof {
     verdict: Exclude<Verdict, { kind: 'verified' }>,
     { bytes, digests }: { bytes: number; digests: Checksum[] },
   ): Promise<never> {
+    this.fetcher.leave();
     if (this.fetcher.trust.wasOverrun) {
       this.fetcher.trust.wasOverrun = false;
       await work.forgetAll();

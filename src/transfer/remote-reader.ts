@@ -4,7 +4,8 @@
  * contradicts itself. Memory is what is asked for, at most `LONGEST_READ` at once.
  */
 import { ServiceError } from '../jobs/error-codes.js';
-import { readErrorAnswer, toRetry } from './answer.js';
+import { readErrorAnswer, refuseEncoding, toRetry } from './answer.js';
+import { askHeaders } from './ask-headers.js';
 import { cancelledError, retry } from './errors.js';
 import { HttpClient } from './http/client.js';
 import type { BodySink, Exchange } from './http/exchange.js';
@@ -119,6 +120,9 @@ interface RangeAnswer {
   body: Buffer;
 }
 
+/** No digest will tell what an encoding has made of it. */
+const UNPROVEN = { hasDigests: false, expectedBytes: null };
+
 class Asker {
   bytesFetched = 0;
   readonly #limits: TransferLimits;
@@ -140,6 +144,7 @@ class Asker {
         const why = exchange.status === 416 ? 'has no such range' : 'does not serve ranges';
         throw new ServiceError('SourceRefused', `The server ${why}: one file cannot be had alone`);
       }
+      refuseEncoding(exchange.headers, null, UNPROVEN);
       const range = parseContentRange(exchange.headers['content-range']);
       const end = position + length;
       const isShort = mayBeShort && range !== null && range.end === range.total && range.end < end;
@@ -159,6 +164,7 @@ class Asker {
     return this.#untilGood({}, async (exchange) => {
       if (exchange.status !== 200)
         throw new ServiceError('SourceRefused', `The server answered ${exchange.status}`);
+      refuseEncoding(exchange.headers, null, UNPROVEN);
       const { framing } = exchange;
       const announced = framing.kind === 'length' ? framing.bytes : null;
       const tooLong = (bytes: number): ServiceError =>
@@ -189,7 +195,7 @@ class Asker {
       const slot = await this.options.slots?.take(signal);
       try {
         signal.throwIfAborted();
-        const trustedHeaders = await this.source.headers(signal);
+        const trustedHeaders = await askHeaders(this.source, signal);
         const opened = await this.#open(headers, trustedHeaders);
         try {
           if (![200, 206, 416].includes(opened.exchange.status))

@@ -70,6 +70,8 @@ export class Session {
   #opened: Workspace | null = null;
   #attempt = 0;
   #failures = 0;
+  /** The last failure was a link that had expired, and cost no try. */
+  #wasRenewal = false;
   /** By what they say; those since the last progress, as they are in `#failures`. */
   readonly #failuresByKind = new Map<string, number>();
   /** Most bytes ever on disk in this call: beyond it lies progress. */
@@ -138,7 +140,7 @@ export class Session {
     const owner = await Owner.take(files, directory, isNew);
     try {
       const { key, slice, checksums } = this.source;
-      const identity = JSON.stringify([key, slice ?? null, usableChecksums(checksums)]);
+      const identity = JSON.stringify([key, slice ?? null, inOrder(usableChecksums(checksums))]);
       const state = isNew ? emptyState(identity) : await Journal.load(files, directory, identity);
       const names = isNew ? [] : await stored(files.list(directory));
       const kept = names.includes(VERIFIED) ? await this.#proveKept(state) : null;
@@ -282,6 +284,9 @@ export class Session {
   async #waitOrThrow(error: unknown, letGo?: () => void): Promise<void> {
     this.#isOver = true;
     const again = await this.#toRetry(error);
+    const isFree = again.options.isRenewal === true && !this.#wasRenewal;
+    this.#wasRenewal = isFree;
+    if (isFree) return this.#goOn(again);
     const isProgress = this.#madeProgress();
     this.#failures = isProgress ? 1 : this.#failures + 1;
     if (isProgress) this.#failuresByKind.clear();
@@ -289,12 +294,15 @@ export class Session {
     this.#failuresByKind.set(again.message, ofThisKind);
     if (this.#failures >= this.#limits.triesWithoutProgress) throw again;
     if (ofThisKind >= (again.options.tries ?? Infinity)) throw again;
-    this.#isOver = false;
-    const offset = this.#work.ledger.bytes;
-    this.#note({ type: 'retried', reason: again.message, offset, attempt: 0 });
+    this.#goOn(again);
     const waitMs = again.options.waitMs ?? backoffMs(this.#failures, this.tools.backoff);
     if (waitMs >= LONG_WAIT_MS) letGo?.();
     await pause(waitMs, this.options.signal);
+  }
+
+  #goOn({ message: reason }: Retry): void {
+    this.#isOver = false;
+    this.#note({ type: 'retried', reason, offset: this.#work.ledger.bytes, attempt: 0 });
   }
 
   async #toRetry(error: unknown): Promise<Retry> {
@@ -371,4 +379,9 @@ export class Session {
     if (note.type === 'retried') this.#attempt++;
     this.options.onNote?.(note.type === 'retried' ? { ...note, attempt: this.#attempt } : note);
   }
+}
+
+/** A catalogue may list the same digests in another order. */
+function inOrder(checksums: Checksum[]): Checksum[] {
+  return checksums.toSorted((one, other) => (one.algorithm < other.algorithm ? -1 : 1));
 }

@@ -80,6 +80,7 @@ export class Workspace {
       state.blocks = await makeOwnCopy(owner, { files, directory, blocks, digestOfBlock, signal });
     }
     const part = await openPart(files, directory, owner);
+    let journal: Journal | null = null;
     try {
       state.part = owner.part;
       state.blocks = state.blocks.filter(({ offset, length }) => offset + length <= part.size);
@@ -87,7 +88,7 @@ export class Workspace {
       state.flushed = state.flushed.filter(({ start, end }) => there.has(start, end));
       if (state.checkpoint && !new Spans(state.flushed).has(0, state.checkpoint.upTo))
         state.checkpoint = null;
-      const journal = Journal.of(files, directory, state);
+      journal = Journal.of(files, directory, state, () => owner.assertOwned());
       if (names.includes('journal')) await journal.replace();
       await owner.assertOwned();
       for (const name of names)
@@ -95,6 +96,7 @@ export class Workspace {
           await stored(files.remove(join(directory, name)));
       return new Workspace(options, owner, part, journal);
     } catch (error) {
+      await journal?.close().catch(() => undefined);
       await part.close();
       throw error;
     }

@@ -248,18 +248,21 @@ class Downloads {
         view.said(wanted.name, `${note.reason}; asking again`);
       },
     };
-    for (let waits = 1; ; waits += 1)
+    let waits = 0;
+    for (;;) {
+      const kept = counts.kept;
       try {
         return await this.#engine.transfer(source, options);
       } catch (error) {
         // Short waits are waited inside the engine.
-        const isWait = isServiceError(error) && error.code === 'SourceThrottled';
-        if (!isWait || waits >= settings.tries || settings.signal.aborted) throw error;
-        const waitMs = error.retryAfterMs ?? 0;
+        const waitMs = isServiceError(error) ? error.retryAfterMs : undefined;
+        waits = counts.kept > kept ? 1 : waits + 1;
+        if (waitMs === undefined || waits >= settings.tries || settings.signal.aborted) throw error;
         counts.retries += 1;
-        view.said(wanted.name, `${error.message}; waiting ${seconds(waitMs)}`);
+        view.said(wanted.name, `${(error as Error).message}; waiting ${seconds(waitMs)}`);
         await sleep(waitMs, undefined, { signal: settings.signal });
       }
+    }
   }
 
   /** Beside the one that the engine chooses. */

@@ -14,7 +14,8 @@ export async function download(
   signal: AbortSignal,
 ): Promise<void> {
   const dispatcher = new EnvHttpProxyAgent({
-    connect: { timeout: CONNECT_TIMEOUT_MS },
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    connect: { timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: true },
     headersTimeout: IDLE_TIMEOUT_MS,
     bodyTimeout: IDLE_TIMEOUT_MS,
   });

@@ -20,7 +20,12 @@ const ADDRESS_MS = 1_000;
 
 /** @param connectMs for a connection, and for a proxy's answer about one */
 export function createRoutes(proxyFor: ProxyFor, connectMs: number): Routes {
-  const connect = { timeout: connectMs, autoSelectFamilyAttemptTimeout: ADDRESS_MS };
+  const connect = {
+    timeout: connectMs,
+    autoSelectFamilyAttemptTimeout: ADDRESS_MS,
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    rejectUnauthorized: true,
+  };
   const straight = new Agent({ connect, keepAliveTimeout: KEEP_MS });
   const proxied = new Map<string, ProxyAgent>();
 

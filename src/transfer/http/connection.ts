@@ -104,6 +104,8 @@ export class Connection {
     };
     const secure = {
       ALPNProtocols: ['http/1.1'],
+      // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+      rejectUnauthorized: true,
       ciphers: preferredCiphers(tls.DEFAULT_CIPHERS),
       ...(net.isIP(bareHost(url)) === 0 && { servername: bareHost(url) }),
     };

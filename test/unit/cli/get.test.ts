@@ -308,6 +308,20 @@ describe('nimbus get', () => {
     expect(words).toContain('429');
   });
 
+  it('counts waits from the last progress on, whatever status asks for them', async () => {
+    const wait = { 'retry-after': '6', 'content-length': '0' };
+    const server = await serve((request) => {
+      if (request.index === 0) return { status: 429, headers: wait };
+      if (request.index === 2) return { status: 502, headers: wait };
+      const answer = honest(request, file, { etag: '"one"' });
+      if (request.index > 2) return answer;
+      return { ...answer, body: answer.body.subarray(0, file.length / 2), then: 'end' };
+    });
+    const { code, lines } = await run([server.url('/a'), '--tries', '2'], { json: true });
+    expect([code, lines[0]]).toMatchObject([0, { outcome: 'fetched', retries: 3 }]);
+    expect(server.requests).toHaveLength(4);
+  });
+
   it('goes through the proxy that the environment names, and says when that is none', async () => {
     const server = await serveFile();
     const proxy = await serve((request) => honest(request, other));

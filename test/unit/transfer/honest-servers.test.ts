@@ -521,6 +521,23 @@ describe('servers that want no range, or not just so', () => {
     },
   );
 
+  it.each([1, 4])(
+    'a cut near the end costs no second copy where a pinned range is answered with the whole, %i connections',
+    async (connections) => {
+      const kit = await serve(
+        (request) => {
+          const isPinned = request.headers['if-range'] !== undefined;
+          const answer = honest(request, file, { etag, ranges: !isPinned });
+          if (request.index > 0) return answer;
+          return { ...answer, body: answer.body.subarray(0, 0.9 * file.length), then: 'reset' };
+        },
+        { connections },
+      );
+      const result = await exactly(kit);
+      expect(result.bytesFetched).toBeLessThan(1.2 * file.length);
+    },
+  );
+
   it.each([undigested, {}])('416 to what is behind 0, without a word why: %j', async (changes) => {
     const kit = await serve(
       (request) => {

@@ -1,9 +1,11 @@
 /** One owner at a time (F071, F083), and stopping when told (F084, F087). */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ServiceError } from '../../../src/jobs/error-codes.js';
+import type { Checksum } from '../../../src/jobs/product.js';
 import { nodeFiles, type FileFacts, type Files } from '../../../src/transfer/files.js';
 import { createHashPool } from '../../../src/transfer/hash-pool.js';
 import { emptyState } from '../../../src/transfer/journal.js';
@@ -12,7 +14,7 @@ import { makeOwnCopy } from '../../../src/transfer/own-copy.js';
 import { openPart } from '../../../src/transfer/part-file.js';
 import { Workspace } from '../../../src/transfer/workspace.js';
 import { honest, type Script } from '../../support/lying-server.js';
-import { bytesOf, OVERLAP_BYTES, useKits, type Kit } from '../../support/transfer-kit.js';
+import { bytesOf, md5, OVERLAP_BYTES, useKits, type Kit } from '../../support/transfer-kit.js';
 
 const file = bytesOf(700_000);
 const other = bytesOf(700_000, 2);
@@ -186,6 +188,75 @@ it('F087 an abort stops at once, keeps what came, and the next call goes on', as
   const result = await kit.fetch(kit.source(file));
   expect(result.resumedFrom).toBeGreaterThan(0);
   expect(result.bytesFetched).toBeLessThanOrEqual(file.length - result.resumedFrom + OVERLAP_BYTES);
+});
+
+it('F087 an abort is heard while the source thinks about its token', async () => {
+  const kit = await serve(slowFirst);
+  const stop = new AbortController();
+  const source = kit.source(file, { headers: () => new Promise<never>(() => undefined) });
+  const failure = kit.fetch(source, { signal: stop.signal });
+  setTimeout(() => stop.abort(), 20);
+  await expect(failure).rejects.toMatchObject({ code: 'Cancelled' });
+});
+
+it('goes on with what is there where the digests are listed in another order', async () => {
+  const kit = await serve(slowFirst);
+  const stop = new AbortController();
+  const sha256 = createHash('sha256').update(file).digest('hex');
+  const checksums: Checksum[] = [
+    { algorithm: 'md5', value: md5(file) },
+    { algorithm: 'sha256', value: sha256 },
+  ];
+  const first = kit.fetch(kit.source(file, { checksums }), {
+    signal: stop.signal,
+    onProgress: ({ bytes }) => bytes > 0 && stop.abort(),
+  });
+  await expect(first).rejects.toMatchObject({ code: 'Cancelled' });
+  const result = await kit.fetch(kit.source(file, { checksums: checksums.toReversed() }));
+  expect(result.resumedFrom).toBeGreaterThan(0);
+});
+
+it('F043 an earlier owner that wakes late leaves the newcomer’s journal in place, and no file open', async () => {
+  let wake = () => undefined as void;
+  const woken = new Promise<void>((resolve) => (wake = resolve));
+  let reach = () => undefined as void;
+  const reached = new Promise<void>((resolve) => (reach = resolve));
+  let isFirst = true;
+  let hasBegun = false;
+  const files: Files = {
+    ...nodeFiles,
+    async open(path, ...rest) {
+      if (isFirst && /journal\..*\.tmp$/.test(path) && hasBegun) {
+        isFirst = false;
+        reach();
+        await woken;
+      }
+      return await nodeFiles.open(path, ...rest);
+    },
+  };
+  const kit = await serve(
+    (request) => ({
+      ...honest(request, file, { etag }),
+      sliceBytes: 10_000,
+      everyMs: 5,
+    }),
+    { files },
+  );
+  const stop = new AbortController();
+  const begun = underWay(kit, { signal: stop.signal });
+  await begun.started;
+  stop.abort();
+  await begun.outcome;
+  hasBegun = true;
+  const late = kit.fetch(kit.source(file)).catch((error: unknown) => error);
+  await reached;
+  const newcomer = underWay(kit);
+  await newcomer.started;
+  const { ino } = await stat(join(kit.directory, 'journal'));
+  wake();
+  expect(await late).toMatchObject({ code: 'Interrupted' });
+  expect((await stat(join(kit.directory, 'journal'))).ino).toBe(ino);
+  expect(await newcomer.outcome).toMatchObject({ bytes: file.length });
 });
 
 it('F084 throws the signal’s reason where that is an error of ours', async () => {

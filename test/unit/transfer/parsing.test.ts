@@ -13,7 +13,8 @@ import {
   parseUnsatisfiedRange,
   strongEtag,
 } from '../../../src/transfer/http/headers.js';
-import { readErrorAnswer } from '../../../src/transfer/answer.js';
+import { ServiceError } from '../../../src/jobs/error-codes.js';
+import { readErrorAnswer, toRetry } from '../../../src/transfer/answer.js';
 import { Retry } from '../../../src/transfer/errors.js';
 import { backoffMs } from '../../../src/transfer/limits.js';
 import { mediaTypeOf } from '../../../src/transfer/media-type.js';
@@ -129,12 +130,39 @@ describe('Retry-After', () => {
   });
 });
 
-it('backs off with jitter under a ceiling that doubles', () => {
-  const backoff = { baseMs: 100, maxMs: 1000 };
-  for (let failures = 1; failures < 10; failures++)
-    expect(backoffMs(failures, backoff)).toBeLessThanOrEqual(
-      Math.min(1000, 100 * 2 ** (failures - 1)),
-    );
+it.each([
+  [202, '25', 25_000],
+  [502, '25', 25_000],
+  [500, '999999', 300_000],
+])('leaves the wait that a %i asks for to the caller: %s s', (status, after, retryAfterMs) => {
+  const error = readErrorAnswer(status, { 'retry-after': after });
+  expect(error).toBeInstanceOf(ServiceError);
+  expect(error).toMatchObject({ code: 'SourceUnavailable', retryAfterMs });
+  expect(() => toRetry(error)).toThrow(error);
+});
+
+it('waits a short wait itself', () => {
+  expect(readErrorAnswer(502, { 'retry-after': '3' })).toMatchObject({
+    error: { code: 'SourceUnavailable' },
+    options: { waitMs: 3_000 },
+  });
+});
+
+it('backs off: hardly at first, then for longer each time, half of it jitter', () => {
+  const backoff = { baseMs: 100, maxMs: 2000 };
+  for (let turn = 0; turn < 100; turn++) {
+    expect(backoffMs(1, backoff)).toBeLessThanOrEqual(100);
+    for (const [failures, ceilingMs] of [
+      [2, 400],
+      [3, 800],
+      [4, 1600],
+      [5, 2000],
+      [9, 2000],
+    ] as const) {
+      expect(backoffMs(failures, backoff)).toBeGreaterThanOrEqual(ceilingMs / 2);
+      expect(backoffMs(failures, backoff)).toBeLessThanOrEqual(ceilingMs);
+    }
+  }
 });
 
 describe('a chunked body', () => {

@@ -147,6 +147,35 @@ describe('a remote file read by ranges', () => {
     }
   });
 
+  it('F019 is refused where the server encodes it', async () => {
+    const { source, options, failing } = await serve((_request, response) => {
+      response.setHeader('content-encoding', 'gzip');
+      return false;
+    });
+    expect(await failing(openRemote(source, options))).toMatchObject({
+      code: 'SourceRefused',
+      message: expect.stringContaining('gzip'),
+    });
+  });
+
+  it('asks again for a token where nobody could be asked, and hears an abort while it waits for one', async () => {
+    const { source, options, failing } = await serve(() => false);
+    let asked = 0;
+    const headers = async () => {
+      if (++asked === 1)
+        throw new TypeError('fetch failed', {
+          cause: Object.assign(new Error('no'), { code: 'ECONNREFUSED' }),
+        });
+      return {};
+    };
+    expect((await openRemote({ ...source, headers }, options)).bytes).toBe(content.length);
+    const stop = new AbortController();
+    const silent = { ...source, headers: () => new Promise<never>(() => undefined) };
+    const waiting = failing(openRemote(silent, { ...options, signal: stop.signal }));
+    stop.abort();
+    expect(await waiting).toMatchObject({ code: 'Cancelled' });
+  });
+
   it('is refused for good with a token that stays refused, and stops when it is told to', async () => {
     const denied = await serve((_request, response) => {
       response.writeHead(401).end();

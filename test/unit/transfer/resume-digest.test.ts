@@ -181,7 +181,7 @@ it('a thread that ends fails its jobs, and gives their slabs back', async () => 
   const job = follow(['sha256']);
   offer(job, 5 * PIECE);
   const digests = job.digests(content.length, never);
-  const failed = expect(digests).rejects.toMatchObject({ code: 'Interrupted' });
+  const failed = expect(digests).rejects.toMatchObject({ code: 'StoreUnavailable' });
   await pool.close();
   await failed;
   expect(released).toBe(1);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { preferredCiphers } from '../../../src/transfer/http/connection.js';
 import { certificateFor, hasOpenssl, type Identity } from '../../support/certificates.js';
 import { compileTransfer } from '../../support/compiled-transfer.mjs';
@@ -125,6 +125,19 @@ describe.skipIf(!hasOpenssl)('over TLS (skipped without openssl)', () => {
     expect(server.requests).toHaveLength(0);
     expect(server.connections().accepted).toBe(1);
     expect(kit.notes).toHaveLength(0);
+  });
+
+  it('F024 nor does NODE_TLS_REJECT_UNAUTHORIZED change that', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const kit = await serve(() => ({}));
+    const { server, host } = await serveSecurely((request) => honest(request, file), good);
+    kit.allow({ hosts: [server.host] });
+    const failure = kit.fetch(
+      kit.source(file, { url: `https://${host}/file`, trustedHosts: [host] }),
+    );
+    await expect(failure).rejects.toMatchObject({ code: 'SourceRefused' });
+    expect(server.requests).toHaveLength(0);
   });
 
   it.each([

@@ -938,6 +938,80 @@ describe('an address that a redirect led to', () => {
   });
 });
 
+describe('a source that leads to one of several copies', () => {
+  const to = (location: string): Answer => ({
+    status: 302,
+    headers: { location, 'content-length': '0' },
+    body: '',
+  });
+  const page = '<!DOCTYPE html><html><title>Please log in</title></html>';
+  const flipped = Buffer.from(file);
+  flipped[1000]! ^= 1;
+
+  it.each<[string, (good: Answer) => Answer]>([
+    ['is cut before its first byte', (good) => ({ ...good, body: '', then: 'reset' })],
+    ['is empty', () => ({ status: 200, headers: { 'content-length': '0' }, body: '' })],
+    [
+      'is a page',
+      () => ({
+        status: 200,
+        headers: { 'content-type': 'text/html', 'content-length': String(page.length) },
+        body: page,
+      }),
+    ],
+    ['is not there yet', () => ({ status: 404, headers: { 'content-length': '0' }, body: '' })],
+    ['is not for us', () => ({ status: 403, headers: { 'content-length': '0' }, body: '' })],
+  ])('asks the source again where the first %s', async (_, bad) => {
+    let asked = 0;
+    const kit = await serve((request): Answer => {
+      if (request.path.startsWith('/file')) return to(++asked % 2 === 1 ? '/bad' : '/good');
+      const answer = honest(request, file, { etag: '"one"' });
+      return request.path === '/good' ? answer : bad(answer);
+    });
+    const result = await kit.fetch(kit.source(file));
+    expect((await kit.content(result)).equals(file)).toBe(true);
+    expect(asked).toBe(2);
+  });
+
+  it('fetches a copy whose digest is wrong from elsewhere', async () => {
+    let asked = 0;
+    const kit = await serve((request): Answer => {
+      if (request.path.startsWith('/file')) return to(++asked === 1 ? '/bad' : '/good');
+      return honest(request, request.path === '/bad' ? flipped : file, { etag: '"one"' });
+    });
+    const result = await kit.fetch(kit.source(file));
+    expect((await kit.content(result)).equals(file)).toBe(true);
+    expect(asked).toBe(2);
+  });
+
+  it('a refusal everywhere is told as what it is, after three tries', async () => {
+    const kit = await serve(({ path }): Answer =>
+      path.startsWith('/file')
+        ? to('/gone')
+        : { status: 410, headers: { 'content-length': '0' }, body: '' },
+    );
+    await expect(kit.fetch(kit.source(file))).rejects.toMatchObject({ code: 'SourceGone' });
+    expect(kit.server.requests.filter(({ path }) => path === '/gone').length).toBe(3);
+  });
+
+  it('links that are good for one answer cost no tries', async () => {
+    let links = 0;
+    const used = new Set<string>();
+    const kit = await serve((request): Answer => {
+      if (request.path.startsWith('/file')) return to(`/link${++links}`);
+      if (used.has(request.path))
+        return { status: 403, headers: { 'content-length': '0' }, body: '' };
+      used.add(request.path);
+      const answer = honest(request, file, { etag: '"one"' });
+      // Each brings too little to be progress.
+      const body = answer.body.subarray(0, 1_000);
+      return used.size < 5 ? { ...answer, body, then: 'reset' } : answer;
+    });
+    const result = await kit.fetch(kit.source(file), { limits: { triesWithoutProgress: 5 } });
+    expect((await kit.content(result)).equals(file)).toBe(true);
+  });
+});
+
 it.each(['under way', 'waiting for another try', 'waiting for an answer'])(
   'F084 closing the engine ends a transfer that is %s',
   async (what) => {
