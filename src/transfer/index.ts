@@ -6,6 +6,7 @@ export { createHashPool, hashFile } from './hash-pool.js';
 export type { HashPool } from './hash-pool.js';
 export { sanitiseFileName } from './file-name.js';
 export { proxyFields, proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
+export { unlessAborted } from './unless-aborted.js';
 export { createConnectionSlots, type ConnectionSlots } from './slots.js';
 export type {
   Bandwidth,

@@ -1,4 +1,5 @@
 /** Waiting that ends: when the signal says so, and when the time is over. */
+import { unlessAborted } from '../../transfer/index.js';
 
 /**
  * What the work settles to, or the signal's reason, or a TimeoutError after `ms`: as soon as it is so, whether the work hears its
@@ -22,20 +23,5 @@ export async function withDeadline<T>(
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
-  }
-}
-
-/** What the promise settles to, or the signal's reason as soon as it aborts; the promise itself is not stopped. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let stop: () => void = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  if (signal.aborted) stop();
-  try {
-    return await Promise.race([aborted, promise]);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }

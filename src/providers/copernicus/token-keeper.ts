@@ -4,9 +4,9 @@
  * A wrong password is tried twice, never in a loop: the account would be locked. Secrets stay in here: no message carries one.
  */
 import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
+import { unlessAborted } from '../../transfer/index.js';
 import type { CredentialsState } from '../provider.js';
 import type { Clock } from './clock.js';
-import { unlessAborted } from './deadline.js';
 import { oneLine, readErrorBody, throttled } from './errors.js';
 import { looseText, readJson, type Http, type HttpAnswer } from './http.js';
 import { tokenAnswerSchema, type TokenAnswer } from './odata-schemas.js';

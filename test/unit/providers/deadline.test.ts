@@ -2,7 +2,8 @@ import { getEventListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { unlessAborted, withDeadline } from '../../../src/providers/copernicus/deadline.js';
+import { withDeadline } from '../../../src/providers/copernicus/deadline.js';
+import { unlessAborted } from '../../../src/transfer/index.js';
 import { never } from './doubles.js';
 
 setFlagsFromString('--expose-gc');
