@@ -5,7 +5,8 @@ export { errnoOf, stored, toStoreError } from './errors.js';
 export { createHashPool, hashFile } from './hash-pool.js';
 export type { HashPool } from './hash-pool.js';
 export { sanitiseFileName } from './file-name.js';
-export { proxyFields, proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
+export { proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
+export { createRequester, type Requester, type SmallAnswer } from './http/requester.js';
 export { unlessAborted } from './unless-aborted.js';
 export { createConnectionSlots, type ConnectionSlots } from './slots.js';
 export type {

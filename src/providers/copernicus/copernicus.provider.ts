@@ -76,7 +76,7 @@ export function createCopernicus(given: CopernicusSettings): Provider {
     },
     async close() {
       tokens.close();
-      await http.close();
+      http.close();
     },
   };
 }

@@ -4,12 +4,10 @@
  * longer patience is the workflow's. Redirects are not followed: an answer that redirects is an answer that was not expected.
  */
 import { createHash } from 'node:crypto';
-import { request as undiciRequest, type Dispatcher } from 'undici';
 import type { z } from 'zod';
 import { isServiceError, ServiceError } from '../../jobs/error-codes.js';
-import type { ProxyFor } from '../../transfer/index.js';
+import { createRequester, type ProxyFor, type Requester } from '../../transfer/index.js';
 import type { Clock } from './clock.js';
-import { createRoutes, type Routes } from './routes.js';
 import { withDeadline } from './deadline.js';
 import { oneLine } from './errors.js';
 
@@ -24,7 +22,7 @@ export interface HttpAnswer {
   url: string;
   host: string;
   status: number;
-  /** Lower-case names; of repeated headers the last. */
+  /** Lower-case names; repeated headers joined by a comma. */
   headers: Record<string, string>;
   bytes: Buffer;
 }
@@ -64,17 +62,18 @@ export interface Http {
     signal: AbortSignal,
     limits?: Partial<HttpLimits>,
   ): Promise<T>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 export function createHttp(options: { clock: Clock; proxyFor?: ProxyFor | undefined }): Http {
-  const routes = createRoutes(options.proxyFor ?? (() => null), HTTP_LIMITS.connectMs);
+  const proxyFor = options.proxyFor ?? (() => null);
+  const requester = createRequester(proxyFor);
   return {
     async call(request, read, signal, overrides = {}) {
       const limits = { ...HTTP_LIMITS, ...overrides };
       for (let attempt = 1; ; attempt += 1) {
         try {
-          return read(await send(request, routes, limits, signal));
+          return read(await send(request, requester, proxyFor, limits, signal));
         } catch (error) {
           signal.throwIfAborted();
           const mayPass = isServiceError(error) && error.code === 'SourceUnavailable';
@@ -83,88 +82,32 @@ export function createHttp(options: { clock: Clock; proxyFor?: ProxyFor | undefi
         await options.clock.sleep(Math.random() * limits.pauseMs * 2 ** (attempt - 1), signal);
       }
     },
-    close: () => routes.close(),
+    close: () => requester.close(),
   };
 }
 
 async function send(
-  request: HttpRequest,
-  routes: Routes,
+  { url, ...request }: HttpRequest,
+  requester: Requester,
+  proxyFor: ProxyFor,
   limits: HttpLimits,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
-  const { host } = new URL(request.url);
-  const { dispatcher, proxy } = routes.to(request.url);
+  const { host } = new URL(url);
+  const headers = { accept: 'application/json', 'user-agent': 'nimbus', ...request.headers };
   try {
-    // undici hears nothing while a connection is being made; the deadline does.
-    return await withDeadline(limits.totalMs, signal, (either) =>
-      exchange(request, dispatcher, limits, either),
+    const answer = await withDeadline(limits.totalMs, signal, (either) =>
+      requester.send({ ...request, url, headers }, limits, either),
     );
+    return { ...answer, url, host };
   } catch (error) {
     signal.throwIfAborted();
-    throw isServiceError(error)
-      ? error
-      : networkError(error, proxy ? `${host}, through the proxy ${proxy},` : host);
+    if (isServiceError(error) && error.code !== 'SourceUnavailable') throw error;
+    const proxy = proxyFor(new URL(url));
+    const way = proxy ? `${host}, through the proxy ${proxy.host},` : host;
+    const cause = oneLine((error as Error).message);
+    throw new ServiceError('SourceUnavailable', `${way} cannot be reached or broke off: ${cause}`);
   }
-}
-
-async function exchange(
-  request: HttpRequest,
-  dispatcher: Dispatcher,
-  limits: HttpLimits,
-  signal: AbortSignal,
-): Promise<HttpAnswer> {
-  const { host } = new URL(request.url);
-  const answer = await undiciRequest(request.url, {
-    dispatcher,
-    method: request.method,
-    headers: { accept: 'application/json', 'user-agent': 'nimbus', ...request.headers },
-    body: request.body ?? null,
-    headersTimeout: limits.headersMs,
-    bodyTimeout: limits.idleMs,
-    signal,
-  });
-  const headers = Object.fromEntries(
-    Object.entries(answer.headers).map(([name, value]) => [name, [value ?? ''].flat().at(-1)!]),
-  );
-  const bytes = await readBounded(answer.body, limits.sizeBytes, host);
-  return { url: request.url, host, status: answer.statusCode, headers, bytes };
-}
-
-async function readBounded(
-  body: AsyncIterable<Buffer> & { destroy: () => unknown },
-  sizeBytes: number,
-  host: string,
-): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    // Leaving the loop destroys the body, and with it the connection.
-    if (size > sizeBytes)
-      throw new ServiceError(
-        'SourceRefused',
-        `${host} sends more than ${sizeBytes} bytes where a short JSON document is expected`,
-      );
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, size);
-}
-
-const CERTIFICATE = /^(CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_SSL_)/;
-
-/** Names the host and the system's code; never a URL with its query, never a header. */
-function networkError(error: unknown, host: string): ServiceError {
-  const { code, name, message } = error as { code?: string; name?: string; message?: string };
-  const label = code ?? name ?? 'unknown error';
-  if (code !== undefined && CERTIFICATE.test(code))
-    return new ServiceError(
-      'SourceRefused',
-      `The certificate of ${host} cannot be trusted: ${label}`,
-    );
-  return new ServiceError('SourceUnavailable', `${host} cannot be reached or broke off: ${label}`, {
-    details: { cause: oneLine(message ?? '') },
-  });
 }
 
 /** The answer's text for error messages: whatever was sent, readable or not. */

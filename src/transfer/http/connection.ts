@@ -59,8 +59,8 @@ export class Connection {
     this.#user = user;
   }
 
-  write(text: string): void {
-    this.#socket?.write(text, 'latin1');
+  write(bytes: Buffer): void {
+    this.#socket?.write(bytes);
   }
 
   /** Reads on after the user said to wait. */

@@ -1,5 +1,5 @@
 /**
- * One GET and its answer over a connection. Connect, head, silence and slowness have limits of their own; time in which
+ * One request and its answer over a connection. Connect, head, silence and slowness have limits of their own; time in which
  * our own disk holds us up does not count against the server.
  */
 import { ServiceError } from '../../jobs/error-codes.js';
@@ -31,11 +31,19 @@ export interface BodySink {
   onDrain: (failure?: unknown) => void;
 }
 
+export type ExchangeLimits = Pick<
+  TransferLimits,
+  'connectMs' | 'headersMs' | 'idleMs' | 'floorBytesPerSecond' | 'floorMs'
+>;
+
 export interface ExchangeOptions {
+  /** Default: GET. */
+  method?: 'GET' | 'POST';
   url: URL;
   headers: Record<string, string>;
+  body?: string | undefined;
   rules: HostRules;
-  limits: TransferLimits;
+  limits: ExchangeLimits;
   signal: AbortSignal;
   client: HttpClient;
   /** Do not use a kept connection. */
@@ -166,18 +174,23 @@ export class Exchange implements ConnectionUser {
 
   #send(): boolean {
     if (this.#phase !== 'connect') return false;
-    const { url, headers, limits } = this.#options;
+    const { method = 'GET', url, headers, body, limits } = this.#options;
     const { proxy } = this.#connection.options;
     const isForwarded = proxy !== null && url.protocol === 'http:';
-    const fields = { host: url.host, ...headers, ...(isForwarded && proxyFields(proxy)) };
+    const fields = {
+      host: url.host,
+      ...headers,
+      ...(body !== undefined && { 'content-length': String(Buffer.byteLength(body)) }),
+      ...(isForwarded && proxyFields(proxy)),
+    };
     const lines = Object.entries(fields).map(([name, value]) => `${name}: ${clean(value)}\r\n`);
     const path = `${url.pathname}${url.search}`;
     this.#phase = 'head';
     this.#sentAtMs = performance.now();
     this.#limit(limits.headersMs, 'did not answer');
-    this.#connection.write(
-      `GET ${isForwarded ? url.origin : ''}${path} HTTP/1.1\r\n${lines.join('')}\r\n`,
-    );
+    const target = `${isForwarded ? url.origin : ''}${path}`;
+    const head = `${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`;
+    this.#connection.write(Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body ?? '')]));
     this.#connection.resume();
     return true;
   }

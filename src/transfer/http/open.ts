@@ -7,8 +7,9 @@ import { ServiceError } from '../../jobs/error-codes.js';
 import { MAX_REDIRECTS } from '../limits.js';
 import { shownUrl } from '../errors.js';
 import type { TransferLimits } from '../transfer.js';
+import { ask } from './ask.js';
 import type { HttpClient } from './client.js';
-import { Exchange, type ExchangeOptions } from './exchange.js';
+import type { Exchange } from './exchange.js';
 import { assertAllowed, isTrusted, type HostRules } from './hosts.js';
 
 /** Some lead back to where they were asked, and answer there then. */
@@ -61,20 +62,6 @@ export async function open(options: OpenOptions): Promise<Opened> {
     url = parse(fromUtf8(location), url);
   }
   throw refused(`More than ${MAX_REDIRECTS} redirects`);
-}
-
-/** A kept connection may have been closed by the server at the very moment of asking: then once more, on a fresh one. */
-async function ask(options: ExchangeOptions): Promise<Exchange> {
-  const exchange = new Exchange(options);
-  try {
-    await exchange.head();
-    return exchange;
-  } catch (error) {
-    if (!exchange.isStale || options.signal.aborted) throw error;
-    const second = new Exchange({ ...options, fresh: true });
-    await second.head();
-    return second;
-  }
 }
 
 /** Headers are read a byte for each character, and some servers write addresses in UTF-8. */

@@ -53,7 +53,7 @@ export function createFakeHttp(
       signal.throwIfAborted();
       return read(toAnswer(request.url, await respond(request)));
     },
-    async close() {},
+    close() {},
   };
 }
 

@@ -30,7 +30,7 @@ const open: { server: Server; http: Http }[] = [];
 
 afterEach(async () => {
   for (const { server, http } of open.splice(0)) {
-    await http.close();
+    http.close();
     server.closeAllConnections();
     server.close();
   }
@@ -219,11 +219,11 @@ describe('small answers through a proxy', () => {
     const http = createHttp({ clock: createTestClock(), proxyFor: () => wrong });
     const asked = http.call({ method: 'GET', url: 'https://localhost/x' }, () => null, never);
     const error = await asked.catch((reason: unknown) => reason);
-    await http.close();
+    http.close();
     expect(error).toMatchObject({ code: 'SourceUnavailable' });
     expect(String(error)).toContain(`localhost, through the proxy ${wrong.host},`);
     expect(JSON.stringify([error, String(error)])).not.toContain('canary');
-    expect(JSON.stringify(error)).toContain('407');
+    expect(String(error)).toContain('407');
   });
 
   it('a proxy that says nothing is given up', { timeout: 60_000 }, async () => {
@@ -239,7 +239,7 @@ describe('small answers through a proxy', () => {
       tries: 2,
     });
     await expect(asked).rejects.toMatchObject({ code: 'SourceUnavailable' });
-    await http.close();
+    http.close();
     silent.close();
   });
 });
