@@ -42,7 +42,7 @@ async function killAt(kit: Kit, bytes: number, child: ChildProcess): Promise<num
   while (kit.server.bytesSent() < bytes && child.exitCode === null)
     await new Promise((resolve) => setTimeout(resolve, 5));
   child.kill('SIGSTOP');
-  const unread = kit.server.unreadBytes();
+  const unread = kit.server.unreadBytes() + kit.server.writableBytes();
   child.kill('SIGKILL');
   await ended;
   return unread;
