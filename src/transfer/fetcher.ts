@@ -18,7 +18,8 @@ import type { Claim } from './ledger.js';
 import { MAX_ERROR_BODY_BYTES } from './limits.js';
 import { isPageInstead, mediaTypeOf } from './media-type.js';
 import { mostUnsafeBytes, pieceBytes } from './pieces.js';
-import type { Bandwidth, TransferLimits, TransferNote, TransferSource } from './transfer.js';
+import type { Bandwidth } from './bandwidth.js';
+import type { TransferLimits, TransferNote, TransferSource } from './transfer.js';
 import { Trust } from './trust.js';
 import type { Workspace } from './workspace.js';
 

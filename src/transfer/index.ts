@@ -9,8 +9,8 @@ export { proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
 export { createRequester, type Requester, type SmallAnswer } from './http/requester.js';
 export { unlessAborted } from './unless-aborted.js';
 export { createConnectionSlots, type ConnectionSlots } from './slots.js';
+export type { Bandwidth } from './bandwidth.js';
 export type {
-  Bandwidth,
   Transfer,
   TransferLimits,
   TransferNote,

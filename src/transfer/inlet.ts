@@ -7,7 +7,7 @@ import { retry, tooMuch } from './errors.js';
 import type { BodySink } from './http/exchange.js';
 import type { PartWriter } from './part-writer.js';
 import { PAGE_BYTES, type Slab } from './slabs.js';
-import type { Bandwidth } from './transfer.js';
+import type { Bandwidth } from './bandwidth.js';
 
 /** What came is written at least this often, however little. */
 const WRITE_MS = 400;

@@ -3,6 +3,7 @@
  * Knows nothing of Temporal, the mirror or providers.
  */
 import type { Checksum, ChecksumAlgorithm, VerificationLevel } from '../jobs/product.js';
+import type { Bandwidth } from './bandwidth.js';
 import type { ConnectionSlots } from './slots.js';
 
 export interface TransferSource {
@@ -52,12 +53,6 @@ export interface TransferLimits {
 export type TransferNote =
   | { type: 'retried'; reason: string; offset: number; attempt: number }
   | { type: 'resumed'; offset: number; bytes_total: number | null };
-
-/** Holds bytes back. */
-export interface Bandwidth {
-  /** Books bytes that have arrived; says for how many milliseconds reading should pause. */
-  take: (bytes: number) => number;
-}
 
 export interface TransferOptions {
   /** Owned by this asset alone; created when missing. Holds the partial file and its journal. */

@@ -195,6 +195,17 @@ it.each([
   expect(asked).toBe(1);
 });
 
+it('what the keeper of the token throws without a code is a fault of ours, not of the source', async () => {
+  const kit = await serve((request) => honest(request, file, { etag }));
+  const cause = new TypeError('keeper is not a function');
+  const headers = () => Promise.reject(cause);
+  await expect(kit.fetch(kit.source(file, { headers }))).rejects.toMatchObject({
+    code: 'Internal',
+    cause,
+  });
+  expect(kit.server.requests).toEqual([]);
+});
+
 describe.each([
   ['with its length', (page: string) => ({ 'content-length': String(page.length) })],
   ['without a length', () => ({ connection: 'close' })],
