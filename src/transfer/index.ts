@@ -6,7 +6,7 @@ export { createHashPool, hashFile } from './hash-pool.js';
 export type { HashPool } from './hash-pool.js';
 export { sanitiseFileName } from './file-name.js';
 export { proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
-export { createRequester, type Requester, type SmallAnswer } from './http/requester.js';
+export { createRequester, type Requester } from './http/requester.js';
 export { unlessAborted } from './unless-aborted.js';
 export { createConnectionSlots, type ConnectionSlots } from './slots.js';
 export type { Bandwidth } from './bandwidth.js';

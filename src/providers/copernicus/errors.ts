@@ -78,7 +78,9 @@ export function retryAfterMs(
   unnamedMs = THROTTLED_MS.unnamed,
 ): number {
   const text = header?.trim() ?? '';
-  const asked = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - wallMs;
+  // Sent more than once, as by a gateway and what is behind it, the last one counts.
+  const seconds = /^(?:\d+\s*,\s*)*(\d+)$/.exec(text)?.[1];
+  const asked = seconds ? Number(seconds) * 1000 : Date.parse(text) - wallMs;
   if (Number.isNaN(asked) || /^-/.test(text)) return unnamedMs;
   return Math.min(Math.max(asked, THROTTLED_MS.shortest), THROTTLED_MS.longest);
 }

@@ -102,11 +102,11 @@ async function send(
     return { ...answer, url, host };
   } catch (error) {
     signal.throwIfAborted();
-    if (isServiceError(error) && error.code !== 'SourceUnavailable') throw error;
+    const code = isServiceError(error) ? error.code : 'SourceUnavailable';
+    const said = isServiceError(error) ? error.message : oneLine(String(error));
     const proxy = proxyFor(new URL(url));
-    const way = proxy ? `${host}, through the proxy ${proxy.host},` : host;
-    const cause = oneLine((error as Error).message);
-    throw new ServiceError('SourceUnavailable', `${way} cannot be reached or broke off: ${cause}`);
+    const way = proxy ? `, asked through the proxy ${proxy.host}` : '';
+    throw new ServiceError(code, `${said.includes(host) ? '' : `${host}: `}${said}${way}`);
   }
 }
 

@@ -41,6 +41,7 @@ export interface ExchangeOptions {
   method?: 'GET' | 'POST';
   url: URL;
   headers: Record<string, string>;
+  /** Of a POST. */
   body?: string | undefined;
   rules: HostRules;
   limits: ExchangeLimits;
@@ -89,7 +90,9 @@ export class Exchange implements ConnectionUser {
   #floorTimer: NodeJS.Timeout | undefined;
   #settle: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #failure: Error | undefined;
-  readonly #onAbort = () => this.failed(cancelledError(this.#options.signal));
+  /** By the server or on the way to it. */
+  #isBroken = false;
+  readonly #onAbort = () => this.#fail(cancelledError(this.#options.signal));
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -106,9 +109,10 @@ export class Exchange implements ConnectionUser {
     return this.#connection.served > 0;
   }
 
-  /** Nothing has come of this answer, over a connection that was kept: then try a fresh one. */
+  /** A connection that was kept broke before anything came of this answer: then try a fresh one. */
   get isStale(): boolean {
-    return this.isReused && this.#head === null && this.#scratchFill === 0;
+    const hasBegun = this.#head !== null || this.#scratchFill > 0 || this.#interimBytes > 0;
+    return this.isReused && this.#isBroken && !hasBegun;
   }
 
   /** Sends the request and waits for the head of the final answer. */
@@ -125,7 +129,7 @@ export class Exchange implements ConnectionUser {
     if (this.#phase === 'over') throw this.#failure ?? new Error('over');
     this.#sink = sink;
     this.#lingers = lingers;
-    sink.onDrain = (failure) => (failure === undefined ? this.#drained() : this.failed(failure));
+    sink.onDrain = (failure) => (failure === undefined ? this.#drained() : this.#fail(failure));
     if (this.framing.kind === 'chunked') this.#chunked = new ChunkedDecoder();
     this.#phase = 'body';
     this.#limit(this.#options.limits.idleMs, 'fell silent');
@@ -161,8 +165,7 @@ export class Exchange implements ConnectionUser {
 
   /** Gives the connection up. Harmless when it is over already. */
   close(): void {
-    if (this.#phase !== 'over')
-      this.failed(retry('SourceUnavailable', 'The connection was closed'));
+    if (this.#phase !== 'over') this.#fail(retry('SourceUnavailable', 'The connection was closed'));
   }
 
   #settled(): Promise<void> {
@@ -174,13 +177,13 @@ export class Exchange implements ConnectionUser {
 
   #send(): boolean {
     if (this.#phase !== 'connect') return false;
-    const { method = 'GET', url, headers, body, limits } = this.#options;
+    const { method = 'GET', url, headers, body = '', limits } = this.#options;
     const { proxy } = this.#connection.options;
     const isForwarded = proxy !== null && url.protocol === 'http:';
     const fields = {
       host: url.host,
       ...headers,
-      ...(body !== undefined && { 'content-length': String(Buffer.byteLength(body)) }),
+      ...(method === 'POST' && { 'content-length': String(Buffer.byteLength(body)) }),
       ...(isForwarded && proxyFields(proxy)),
     };
     const lines = Object.entries(fields).map(([name, value]) => `${name}: ${clean(value)}\r\n`);
@@ -190,7 +193,7 @@ export class Exchange implements ConnectionUser {
     this.#limit(limits.headersMs, 'did not answer');
     const target = `${isForwarded ? url.origin : ''}${path}`;
     const head = `${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`;
-    this.#connection.write(Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body ?? '')]));
+    this.#connection.write(Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body)]));
     this.#connection.resume();
     return true;
   }
@@ -330,6 +333,7 @@ export class Exchange implements ConnectionUser {
 
   ended(): void {
     if (this.#phase === 'over') return;
+    this.#isBroken = true;
     if (this.#phase === 'body' && this.framing.kind === 'close') {
       this.#endBody();
       return;
@@ -338,16 +342,14 @@ export class Exchange implements ConnectionUser {
       this.#endBody();
       return;
     }
-    this.failed(
-      retry('SourceUnavailable', `${this.#options.url.host} closed the connection early`),
-    );
+    this.#fail(retry('SourceUnavailable', `${this.#options.url.host} closed the connection early`));
   }
 
   #guarded(step: () => boolean): boolean {
     try {
       return step();
     } catch (error) {
-      this.failed(error);
+      this.#fail(error);
       return false;
     }
   }
@@ -358,7 +360,12 @@ export class Exchange implements ConnectionUser {
     settle?.resolve();
   }
 
-  failed(error: unknown): void {
+  failed(error: Error): void {
+    this.#isBroken = true;
+    this.#fail(error);
+  }
+
+  #fail(error: unknown): void {
     if (this.#phase === 'over') return;
     if (this.#phase === 'lingering') {
       this.#endBody();
@@ -382,7 +389,7 @@ export class Exchange implements ConnectionUser {
     clearTimeout(this.#timer);
     if (this.#phase === 'over') return;
     this.#timer = setTimeout(() => {
-      this.failed(
+      this.#fail(
         retry('SourceUnavailable', `${this.#options.url.host} ${what} for ${timeoutMs} ms`),
       );
     }, timeoutMs);
@@ -397,7 +404,7 @@ export class Exchange implements ConnectionUser {
       const bytes = this.received - before;
       before = this.received;
       if (bytes < (floorBytesPerSecond * floorMs) / 1000)
-        this.failed(
+        this.#fail(
           retry(
             'SourceUnavailable',
             `${this.#options.url.host} sent ${bytes} bytes in ${floorMs} ms`,

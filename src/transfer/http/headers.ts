@@ -112,8 +112,10 @@ export function parseRetryAfter(
   nowMs = Date.now(),
 ): RetryAfter {
   const text = value?.trim() ?? '';
-  const waitMs = /^\d+$/.test(text)
-    ? Number(text) * 1000
+  // Sent more than once, as by a gateway and what is behind it, the last one counts.
+  const seconds = /^(?:\d+\s*,\s*)*(\d+)$/.exec(text)?.[1];
+  const waitMs = seconds
+    ? Number(seconds) * 1000
     : /^[A-Za-z]{3}/.test(text)
       ? Date.parse(/\d{4}$/.test(text) ? `${text} GMT` : text) - nowMs
       : NaN;

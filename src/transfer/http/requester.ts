@@ -8,6 +8,7 @@ import { ask } from './ask.js';
 import { HttpClient } from './client.js';
 import type { BodySink, Exchange, ExchangeLimits } from './exchange.js';
 import type { Headers } from './headers.js';
+import { assertAllowed } from './hosts.js';
 import type { ProxyFor } from './proxy.js';
 
 export interface SmallRequest {
@@ -30,11 +31,11 @@ export type SmallLimits = Pick<ExchangeLimits, 'connectMs' | 'headersMs' | 'idle
 export interface Requester {
   /**
    * The answer, whatever its status, as it came: no encoding is asked for or undone.
-   * @throws SourceUnavailable for what may pass, SourceRefused for an untrusted certificate and for more than `sizeBytes`, the
-   * signal's reason
+   * @throws SourceUnavailable for what may pass, SourceRefused for an untrusted certificate, more than `sizeBytes` and an address
+   * that is not http's, the signal's reason
    */
   send: (request: SmallRequest, limits: SmallLimits, signal: AbortSignal) => Promise<SmallAnswer>;
-  /** What is under way fails with Interrupted. */
+  /** What is under way, or asked for later, fails with Interrupted. */
   close: () => void;
 }
 
@@ -43,9 +44,13 @@ const PIECE_BYTES = 64 * 1024;
 export function createRequester(proxyFor: ProxyFor): Requester {
   const client = new HttpClient(proxyFor);
   const running = new Set<AbortController>();
+  let isClosed = false;
   return {
     async send({ url: address, ...request }, { sizeBytes, ...limits }, given) {
+      if (isClosed) throw closedError();
       const url = new URL(address);
+      const rules = { trustedHosts: [url.host], plainHttpHosts: [url.host] };
+      assertAllowed(url, null, rules);
       const closing = new AbortController();
       const signal = AbortSignal.any([given, closing.signal]);
       running.add(closing);
@@ -53,7 +58,7 @@ export function createRequester(proxyFor: ProxyFor): Requester {
         const exchange = await ask({
           ...request,
           url,
-          rules: { trustedHosts: [url.host], plainHttpHosts: [url.host] },
+          rules,
           // A drip has time as long as its caller has.
           limits: { ...limits, floorBytesPerSecond: 0, floorMs: limits.idleMs },
           signal,
@@ -69,34 +74,39 @@ export function createRequester(proxyFor: ProxyFor): Requester {
       }
     },
     close() {
-      const reason = new ServiceError('Interrupted', 'The connections were closed');
-      for (const closing of running) closing.abort(reason);
+      isClosed = true;
+      for (const closing of running) closing.abort(closedError());
       client.close();
     },
   };
 }
 
+const closedError = () => new ServiceError('Interrupted', 'The connections were closed');
+
 async function readWhole(exchange: Exchange, sizeBytes: number, host: string): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let free: Buffer = Buffer.alloc(0);
-  let size = 0;
+  const full: Buffer[] = [];
+  let piece = Buffer.allocUnsafe(PIECE_BYTES);
+  let fill = 0;
   const sink: BodySink = {
-    space: () => (free.length > 0 ? free : (free = Buffer.allocUnsafe(PIECE_BYTES))),
+    space: () => piece.subarray(fill),
     filled(bytes) {
-      pieces.push(free.subarray(0, bytes));
-      free = free.subarray(bytes);
-      size += bytes;
-      if (size > sizeBytes)
+      fill += bytes;
+      if (full.length * PIECE_BYTES + fill > sizeBytes)
         sink.onDrain(
           new ServiceError(
             'SourceRefused',
             `${host} sends more than ${sizeBytes} bytes where a short document is expected`,
           ),
         );
+      if (fill === PIECE_BYTES) {
+        full.push(piece);
+        piece = Buffer.allocUnsafe(PIECE_BYTES);
+        fill = 0;
+      }
       return true;
     },
     onDrain: () => undefined,
   };
   await exchange.body(sink);
-  return Buffer.concat(pieces, size);
+  return Buffer.concat([...full, piece.subarray(0, fill)]);
 }

@@ -77,6 +77,7 @@ describe('the six shapes of error body', () => {
 describe('F040 Retry-After', () => {
   it.each([
     ['7', 7_000],
+    ['120, 7', 7_000],
     ['0', 1_000],
     ['-5', 10_000],
     ['315360000', 3_600_000],

@@ -114,6 +114,7 @@ describe('Retry-After', () => {
     ['5', { given: true, waitMs: 5000, clamped: false }],
     ['Wed, 01 Jan 2025 00:01:00 GMT', { given: true, waitMs: 60_000, clamped: false }],
     ['999999999999', { given: true, waitMs: 3_600_000, clamped: true }],
+    ['120, 7', { given: true, waitMs: 7000, clamped: false }],
     ['-1', { given: false }],
     ['Wednesday, 01-Jan-25 00:01:00 GMT', { given: true, waitMs: 60_000, clamped: false }],
     ['Wed, 01 Jan 2020 00:00:00 GMT', { given: false }],

@@ -16,7 +16,7 @@ afterEach(() => {
 });
 
 async function serve(listener: http.RequestListener) {
-  const server = http.createServer(listener).listen(0, '127.0.0.1');
+  const server = http.createServer({ keepAliveTimeout: 60_000 }, listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const requester = createRequester(() => null);
   const sockets: Socket[] = [];
@@ -87,12 +87,79 @@ it('takes as much as is allowed, and no byte more', async () => {
   await expect.poll(() => sockets.every(({ destroyed }) => destroyed)).toBe(true);
 });
 
-it('closing ends what is under way', async () => {
-  const { server, requester, get } = await serve(() => undefined);
-  const asked = get();
+it('reads chunks of a single byte', async () => {
+  const { get } = await serve((request) => {
+    const chunks = '1\r\nx\r\n'.repeat(150_000);
+    request.socket.end(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`);
+  });
+  expect((await get()).bytes.toString()).toBe('x'.repeat(150_000));
+});
+
+it.each([
+  ['headersMs', 'did not answer', undefined],
+  ['idleMs', 'fell silent', 'beginning'],
+] as const)('%s ends what %s', async (limit, what, beginning) => {
+  const { get, sockets } = await serve((_request, response) => {
+    if (beginning) response.write(beginning);
+  });
+  await expect(get({ ...LIMITS, [limit]: 200 })).rejects.toMatchObject({
+    code: 'SourceUnavailable',
+    message: expect.stringContaining(`${what} for 200 ms`),
+  });
+  await expect.poll(() => sockets.every(({ destroyed }) => destroyed)).toBe(true);
+});
+
+it('a silence on a kept connection is no reason to send a request again', async () => {
+  let requests = 0;
+  const { requester, url } = await serve((_request, response) => {
+    if (++requests === 1) response.end('x');
+  });
+  const request = { method: 'POST' as const, url, headers: {} };
+  await requester.send(request, LIMITS, never);
+  const limits = { ...LIMITS, headersMs: 200 };
+  await expect(requester.send(request, limits, never)).rejects.toMatchObject({
+    code: 'SourceUnavailable',
+  });
+  expect(requests).toBe(2);
+});
+
+it('an abort is heard, and the connection closed', async () => {
+  const { server, requester, url, sockets } = await serve(() => undefined);
+  const stop = new AbortController();
+  const asked = requester.send({ method: 'GET', url, headers: {} }, LIMITS, stop.signal);
+  await once(server, 'request');
+  stop.abort(new Error('enough'));
+  await expect(asked).rejects.toThrow('enough');
+  await expect.poll(() => sockets.every(({ destroyed }) => destroyed)).toBe(true);
+});
+
+it('closing ends what is under way, what is kept and what is asked for later', async () => {
+  let requests = 0;
+  const { server, requester, get, sockets } = await serve((_request, response) => {
+    if (++requests === 1) response.end('x');
+  });
+  await get();
+  const asked = [get(), get()];
   await once(server, 'request');
   requester.close();
-  await expect(asked).rejects.toMatchObject({ code: 'Interrupted' });
+  const outcomes = await Promise.allSettled([...asked, get()]);
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ reason: { code: 'Interrupted' } });
+  await expect.poll(() => sockets.every(({ destroyed }) => destroyed)).toBe(true);
+});
+
+it('closing ends kept connections', async () => {
+  const { requester, get, sockets } = await serve((_request, response) => void response.end('x'));
+  await get();
+  requester.close();
+  await expect.poll(() => sockets[0]!.destroyed, { timeout: 3_000 }).toBe(true);
+});
+
+it.each(['ftp://127.0.0.1/', 'http://user:secret@127.0.0.1/'])('does not ask %s', async (url) => {
+  const { requester } = await serve(() => undefined);
+  const asked = requester.send({ method: 'GET', url, headers: {} }, LIMITS, never);
+  await expect(asked).rejects.toMatchObject({ code: 'SourceRefused' });
+  await expect(asked).rejects.not.toThrow('secret');
 });
 
 it('what may pass is unavailable: no server, and no HTTP', async () => {
