@@ -1,24 +1,22 @@
 /**
- * One request after another for bytes of the same asset, over however many connections: what to ask for, what to make of
- * the answer, and what a difference between served bytes and those on disk means. Everything that came is in the file when
+ * One request after another for bytes of the same asset, over however many connections: what to ask for, where the answer's
+ * bytes go, and what a difference between served bytes and those on disk means. Everything that came is in the file when
  * a request is over, also when it was cut, and on its way to the journal unless an interruption may cost it.
  */
-import { isServiceError, ServiceError } from '../jobs/error-codes.js';
-import { askHeaders } from './ask-headers.js';
-import { pinnedBy, readDataAnswer, readErrorAnswer, type Reading } from './answer.js';
+import { ServiceError } from '../jobs/error-codes.js';
+import { pinnedBy, readDataAnswer, type Reading } from './answer.js';
+import type { Bandwidth } from './bandwidth.js';
 import { isOfNothing, usableChecksums } from './checksums.js';
 import { conclude, endedEarly } from './ending.js';
-import { damaged, ObjectChanged, Retry, retry } from './errors.js';
+import { damaged, ObjectChanged, retry, type Retry } from './errors.js';
 import type { HttpClient } from './http/client.js';
 import type { Exchange } from './http/exchange.js';
-import { parseUnsatisfiedRange, strongEtag, type Framing, type Headers } from './http/headers.js';
-import { open, type Opened } from './http/open.js';
+import { parseUnsatisfiedRange, type Framing, type Headers } from './http/headers.js';
 import { Inlet, SNIFF_BYTES } from './inlet.js';
 import type { Claim } from './ledger.js';
-import { MAX_ERROR_BODY_BYTES } from './limits.js';
 import { isPageInstead, mediaTypeOf } from './media-type.js';
 import { mostUnsafeBytes, pieceBytes } from './pieces.js';
-import type { Bandwidth } from './bandwidth.js';
+import { refusesRanges, SourceClient } from './source-client.js';
 import type { TransferLimits, TransferNote, TransferSource } from './transfer.js';
 import { Trust } from './trust.js';
 import type { Workspace } from './workspace.js';
@@ -56,12 +54,6 @@ export interface Request {
   onHold: (isHeld: boolean) => void;
 }
 
-/** What servers answer to a range that they do not want, or to its pin. */
-const MAY_REFUSE_RANGES = new Set([400, 405, 406, 412, 501]);
-
-/** Refusals that the next address to which the source leads need not share. */
-const MAY_BE_THERE_ONLY = new Set<string>(['SourceGone', 'SourceDenied', 'SourceRefused']);
-
 export class Fetcher {
   /** Body bytes taken from the wire, repeats included. */
   fetchedBytes = 0;
@@ -70,19 +62,16 @@ export class Fetcher {
   readonly trust: Trust;
   readonly #isProvable: boolean;
   readonly #mayBeEmpty: boolean;
-  #saysHtml = false;
-  /** An answer came that may have been meant for an earlier request. */
-  #distrustsKept = false;
-  /** Where the redirects led last. */
-  #resolved: string | null = null;
+  readonly #client: SourceClient;
 
   constructor(readonly options: FetcherOptions) {
-    const { source, hasDigests, limits } = options;
+    const { source, client, hasDigests, limits } = options;
     const { expectedBytes, checksums, slice } = source;
     this.#mayBeEmpty = expectedBytes === 0 || usableChecksums(checksums).some(isOfNothing);
     this.#isProvable = hasDigests || expectedBytes !== null || slice !== undefined;
     const { blockBytes } = limits;
     this.trust = new Trust({ hasDigests, isProvable: this.#isProvable, blockBytes });
+    this.#client = new SourceClient({ source, client, hasDigests, limits, trust: this.trust });
   }
 
   /** Size of the file as far as anybody has said it. */
@@ -96,107 +85,62 @@ export class Fetcher {
   }
 
   async fetch(work: Workspace, request: Request): Promise<void> {
-    const { source, limits, client } = this.options;
-    const { claim, lane, signal } = request;
-    const shift = source.slice?.start ?? 0;
+    const { claim, lane, isPart, signal, onThrottled } = request;
+    const shift = this.options.source.slice?.start ?? 0;
     const isResumed = claim.start + shift > 0 && (shift > 0 || !this.trust.asksForWhole);
-    const isRanged = isResumed || (request.isPart && this.trust.servesRanges);
-    const mayRefuse = isRanged && !this.trust.asksForWhole;
+    const isRanged = isResumed || (isPart && this.trust.servesRanges);
     const last = Number.isFinite(claim.end) ? String(claim.end + shift - 1) : '';
+    const range = isRanged ? `bytes=${claim.start + shift}-${last}` : null;
     const pin = isRanged ? pinnedBy(work.facts) : null;
-    const trustedHeaders = await askHeaders(source, signal);
-    const url = this.#resolved ?? source.url;
-    const opening = open({
-      url,
-      rules: source,
-      headers: {
-        accept: '*/*',
-        'accept-encoding': 'identity',
-        ...(isRanged && { range: `bytes=${claim.start + shift}-${last}` }),
-        ...(pin !== null && this.trust.sendsIfRange && { 'if-range': pin }),
-      },
-      trustedHeaders,
-      limits: { ...limits, idleMs: limits.idleMs * this.trust.patience },
-      signal,
-      client,
-      fresh: this.#distrustsKept || !(this.options.hasDigests || pin !== null),
+    await this.#client.ask({ range, pin, lane, signal, onThrottled }, async (exchange) => {
+      const reading = this.#read(work, exchange, { from: claim.start + shift, isRanged });
+      if (reading.kind !== 'whole' && reading.changed !== null)
+        this.#client.assertChanged(exchange);
+      if (exchange.status === 200 && isRanged && reading.kind === 'body' && !reading.changed)
+        this.#learnWhole(pin !== null && this.trust.sendsIfRange, work.have, request);
+      request.onAnswer(exchange.firstByteMs);
+      await this.#receive(work, exchange, reading, request);
     });
-    const opened = await opening.catch((error: unknown) => {
-      this.#leave(url);
-      throw error;
-    });
-    const { exchange } = opened;
+  }
+
+  /** What came is wrong as a whole: the source may lead to another copy. */
+  leave(): void {
+    this.#client.leave();
+  }
+
+  /** Somebody waits for an answer: a server may have no time for it as long as it waits for us elsewhere. */
+  letGo(): void {
+    this.#client.letGo();
+  }
+
+  #read(
+    work: Workspace,
+    { status, headers, framing }: Exchange,
+    { from, isRanged }: { from: number; isRanged: boolean },
+  ): Reading {
+    const { source, hasDigests } = this.options;
+    const shift = source.slice?.start ?? 0;
+    const said = parseUnsatisfiedRange(headers['content-range']);
+    const isThere = from - shift < (said === null ? (this.total(work) ?? 0) : said - shift);
+    if (status === 416 && (work.have === 0 || isThere))
+      throw refusesRanges(this.trust, 'The server refuses a range that there is');
+    const isPart = status === 206;
     try {
-      const { status, headers, framing } = exchange;
-      this.#assertMeant(exchange, pin);
-      if (![200, 206, 416].includes(status))
-        await this.#refuse(opened, { url, trustedHeaders, mayRefuse, request });
-      lane.denials = 0;
-      this.#resolved = opened.url === source.url ? null : opened.url;
-      const asked = {
-        from: claim.start + shift,
+      const reading = readDataAnswer(status, this.#believed(headers), framing, {
+        from,
         isRanged,
         have: work.have,
         facts: work.facts,
         isFresh: work.ledger.bytes === 0,
         isProvable: this.#isProvable,
         mayBeEmpty: this.#mayBeEmpty,
-        hasDigests: this.options.hasDigests && !source.slice,
+        hasDigests: hasDigests && !source.slice,
         expectedBytes: source.expectedBytes,
-      };
-      const said = parseUnsatisfiedRange(headers['content-range']);
-      const isThere = claim.start < (said === null ? (this.total(work) ?? 0) : said - shift);
-      if (status === 416 && (work.have === 0 || isThere))
-        throw this.#refusesRanges('The server refuses a range that there is');
-      const reading = this.#read(status, this.#believed(headers), framing, asked);
-      if (reading.kind !== 'whole' && reading.changed !== null) {
-        if (exchange.isReused) this.#distrustKept();
-        // It was true what the kept connection said.
-        this.#distrustsKept = false;
-      }
-      if (status === 200 && isRanged && reading.kind === 'body' && reading.changed === null)
-        this.#learnWhole(pin !== null && this.trust.sendsIfRange, work.have, request);
-      request.onAnswer(exchange.firstByteMs);
-      await this.#receive(work, exchange, reading, request);
-    } catch (error) {
-      // The source may lead elsewhere now, but for what is asked anew of whoever answered well.
-      const isAnsweredWell = error instanceof Retry && error.options.waitMs === 0;
-      if (!isAnsweredWell && !(error instanceof ObjectChanged)) this.#leave(opened.url);
-      throw error;
-    } finally {
-      exchange.close();
-    }
-  }
-
-  /**
-   * What a server says unasked behind a whole answer looks like the answer to the next request. Where no digest will tell,
-   * a kept connection is trusted with parts alone that a strong ETag pins: a part says where it belongs, and to what. Nor is
-   * it believed that the object changed.
-   */
-  #assertMeant({ status, headers, isReused }: Exchange, pin: string | null): void {
-    if (this.options.hasDigests || !isReused || ![200, 206, 416].includes(status)) return;
-    if (status !== 206 || strongEtag(headers) !== pin) this.#distrustKept();
-  }
-
-  #distrustKept(): never {
-    this.#distrustsKept = true;
-    throw retry('SourceUnavailable', 'The answer may belong to an earlier request', { waitMs: 0 });
-  }
-
-  /** Somebody waits for an answer: a server may have no time for it as long as it waits for us elsewhere. */
-  letGo(): void {
-    const { client, source } = this.options;
-    client.forget(new URL(this.#resolved ?? source.url), source);
-  }
-
-  /** Parts that cannot be used come from servers that know no ranges, or from an accident. */
-  #read(...answer: Parameters<typeof readDataAnswer>): Reading {
-    const isPart = answer[0] === 206;
-    try {
-      const reading = readDataAnswer(...answer);
+      });
       if (isPart) this.trust.gotPart(true);
       return reading;
     } catch (error) {
+      // Parts that cannot be used come from servers that know no ranges, or from an accident.
       if (isPart) this.trust.gotPart(false);
       throw error;
     }
@@ -218,67 +162,10 @@ export class Fetcher {
       });
   }
 
-  /** Not even to go on is a range any good, unless this was an accident. */
-  #refusesRanges(message: string): Retry {
-    const wasServing = this.trust.servesRanges;
-    const mayBeAccident = this.trust.refusedRange();
-    return retry('SourceRefused', message, wasServing && !mayBeAccident ? { waitMs: 0 } : {});
-  }
-
   #noRanges(message: string): Retry {
     const wasServing = this.trust.servesRanges;
     this.trust.servesRanges = false;
     return retry('SourceRefused', message, wasServing ? { waitMs: 0 } : {});
-  }
-
-  /** What came is wrong as a whole: the source may lead to another copy. */
-  leave(): void {
-    this.#resolved = null;
-  }
-
-  /** The source is asked again where to go. @returns whether it had led to this address */
-  #leave(url: string): boolean {
-    if (this.#resolved === url) this.#resolved = null;
-    return url !== this.options.source.url;
-  }
-
-  /** An answer without data: always throws. */
-  async #refuse(
-    opened: Opened,
-    asked: {
-      url: string;
-      trustedHeaders: Record<string, string>;
-      /** It was a range, and is not the last resort. */
-      mayRefuse: boolean;
-      request: Request;
-    },
-  ): Promise<never> {
-    const { source } = this.options;
-    const { exchange, trusted } = opened;
-    const { status, headers } = exchange;
-    if (this.#leave(asked.url)) {
-      throw retry('SourceUnavailable', `The server answered ${status} where it had led us to`, {
-        waitMs: 0,
-        isRenewal: true,
-      });
-    }
-    const { lane, onThrottled } = asked.request;
-    if (status === 401 && trusted && lane.denials++ === 0) {
-      source.rejected(asked.trustedHeaders);
-      throw retry('SourceDenied', 'The server no longer accepts the token', { waitMs: 0 });
-    }
-    if (asked.mayRefuse && MAY_REFUSE_RANGES.has(status))
-      throw this.#refusesRanges(`The server answered ${status} to a range`);
-    const body = await exchange.text(MAX_ERROR_BODY_BYTES);
-    const translated = source.translate({ status, headers: { ...headers }, body });
-    const error = translated ?? readErrorAnswer(status, headers);
-    const cause = error instanceof Retry ? error.error : error;
-    if (isServiceError(cause) && cause.code === 'SourceThrottled') onThrottled();
-    // One of several mirrors may lack what others have.
-    const isElsewhere = opened.url !== source.url;
-    if (isElsewhere && isServiceError(error) && MAY_BE_THERE_ONLY.has(error.code))
-      throw new Retry(error, { tries: 3 });
-    throw error;
   }
 
   async #receive(
@@ -295,12 +182,12 @@ export class Fetcher {
       work.hasEnded = true;
       return;
     }
-    this.#saysHtml = /html/i.test(exchange.headers['content-type'] ?? '');
     if (reading.changed !== null) {
       // A page about the product is no other object.
       if (reading.kind === 'body' && reading.start === 0)
         this.#inspect(
           Buffer.from(await exchange.text(SNIFF_BYTES)),
+          exchange.headers,
           reading.facts.total,
           work.facts?.total ?? null,
         );
@@ -381,7 +268,7 @@ export class Fetcher {
       bandwidth: this.options.bandwidth,
       onBytes,
       onHold,
-      inspect: (first) => this.#inspect(first, ownTotal, this.total(work)),
+      inspect: (first) => this.#inspect(first, exchange.headers, ownTotal, this.total(work)),
       onDifference: (at) => this.#onDifference(work, claim, start === 0, at),
     });
     const lingers = this.#isSuspicious(exchange.framing, end, this.total(work));
@@ -442,11 +329,12 @@ export class Fetcher {
    * First bytes of a body that starts at 0: a page about the product is refused before anything is kept.
    * @param total by this very answer, and by the earlier ones
    */
-  #inspect(first: Buffer, total: number | null, knownTotal: number | null): void {
+  #inspect(first: Buffer, headers: Headers, total: number | null, knownTotal: number | null): void {
     const type = mediaTypeOf(first);
     const { source, hasDigests } = this.options;
     const { expectedBytes } = source;
-    const said = { isHtml: this.#saysHtml, hasDigests, total, knownTotal, expectedBytes };
+    const isHtml = /html/i.test(headers['content-type'] ?? '');
+    const said = { isHtml, hasDigests, total, knownTotal, expectedBytes };
     if (isPageInstead(type, said))
       throw retry('SourceRefused', `The server sent a page (${type}) instead of the product`, {
         tries: 2,
