@@ -179,7 +179,7 @@ export class Lanes {
     const mayBeTooMany =
       isServiceError(cause) &&
       (MAY_MEAN_TOO_MANY.includes(cause.code) || cause.retryAfterMs !== undefined);
-    // Whoever came with an expired token asks again with the next one; once in a row, see Fetcher.
+    // Whoever came with an expired token asks again with the next one; once in a row, see SourceClient.
     const isExpired = error instanceof Retry && error.options.waitMs === 0;
     if (others > 0 && isExpired && error.error.code === 'SourceDenied') return true;
     const isSpare = error instanceof Retry && this.#busy > 0;

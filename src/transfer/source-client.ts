@@ -50,7 +50,13 @@ export class SourceClient {
   /** Where the redirects led last. */
   #resolved: string | null = null;
 
-  constructor(readonly options: SourceClientOptions) {}
+  /** The source's own address, as an answer from there has it. */
+  readonly #home: string;
+
+  constructor(readonly options: SourceClientOptions) {
+    const { url } = options.source;
+    this.#home = URL.canParse(url) ? withoutHash(url) : url;
+  }
 
   /** Hands a useful answer to `read`, and closes it behind. Throws what `read` does, or what another answer means. */
   async ask(question: Question, read: (exchange: Exchange) => Promise<void>): Promise<void> {
@@ -59,7 +65,7 @@ export class SourceClient {
     // Another connection may learn better meanwhile.
     const mayRefuse = range !== null && !trust.asksForWhole;
     const trustedHeaders = await askHeaders(source, signal);
-    const url = this.#resolved ?? source.url;
+    const url = this.#resolved ?? this.#home;
     const opening = open({
       url,
       rules: source,
@@ -85,7 +91,7 @@ export class SourceClient {
       if (!USEFUL.includes(exchange.status))
         await this.#refuse(opened, { url, trustedHeaders, mayRefuse, question });
       lane.denials = 0;
-      this.#resolved = opened.url === source.url ? null : opened.url;
+      this.#resolved = opened.url === this.#home ? null : opened.url;
       await read(exchange);
     } catch (error) {
       // The source may lead elsewhere now, but for what is asked anew of whoever answered well.
@@ -105,7 +111,7 @@ export class SourceClient {
   /** Somebody waits for an answer: a server may have no time for it as long as it waits for us elsewhere. */
   letGo(): void {
     const { client, source } = this.options;
-    client.forget(new URL(this.#resolved ?? source.url), source);
+    client.forget(new URL(this.#resolved ?? this.#home), source);
   }
 
   /** That the object changed is believed over a fresh connection alone. */
@@ -132,7 +138,7 @@ export class SourceClient {
   /** The source is asked again where to go. @returns whether it had led to this address */
   #leave(url: string): boolean {
     if (this.#resolved === url) this.#resolved = null;
-    return url !== this.options.source.url;
+    return url !== this.#home;
   }
 
   /** An answer without data: always throws. */
@@ -168,11 +174,17 @@ export class SourceClient {
     const cause = error instanceof Retry ? error.error : error;
     if (isServiceError(cause) && cause.code === 'SourceThrottled') onThrottled();
     // One of several mirrors may lack what others have.
-    const isElsewhere = opened.url !== source.url;
+    const isElsewhere = opened.url !== this.#home;
     if (isElsewhere && isServiceError(error) && MAY_BE_THERE_ONLY.has(error.code))
       throw new Retry(error, { tries: 3 });
     throw error;
   }
+}
+
+function withoutHash(address: string): string {
+  const url = new URL(address);
+  url.hash = '';
+  return url.href;
 }
 
 /** Not even to go on is a range any good, unless this was an accident. */

@@ -2,7 +2,7 @@ import { Exchange, type ExchangeOptions } from './exchange.js';
 
 /**
  * The exchange once its head has come. A kept connection may have been closed by the server at the very moment of asking:
- * then once more, on a fresh one.
+ * then once more, on a fresh one; a POST, too, which may have been heard then.
  */
 export async function ask(options: ExchangeOptions): Promise<Exchange> {
   const exchange = new Exchange(options);

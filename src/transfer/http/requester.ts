@@ -48,6 +48,8 @@ export function createRequester(proxyFor: ProxyFor): Requester {
   return {
     async send({ url: address, ...request }, { sizeBytes, ...limits }, given) {
       if (isClosed) throw closedError();
+      if (!URL.canParse(address))
+        throw new ServiceError('SourceRefused', 'The address to ask is not a URL');
       const url = new URL(address);
       const rules = { trustedHosts: [url.host], plainHttpHosts: [url.host] };
       assertAllowed(url, null, rules);

@@ -984,6 +984,16 @@ describe('a source that leads to one of several copies', () => {
     expect(asked).toBe(2);
   });
 
+  it.each([
+    ['in capitals', (url: string) => url.replace('http:', 'HTTP:')],
+    ['with dots and a fragment', (url: string) => url.replace('/file', '/x/../file#part')],
+  ])('an address that is written %s is no redirect', async (_, write) => {
+    const kit = await serve(() => ({ status: 404, body: 'gone' }));
+    const source = kit.source(file, { url: write(kit.server.url()) });
+    await expect(kit.fetch(source)).rejects.toMatchObject({ code: 'SourceGone' });
+    expect(kit.server.requests).toHaveLength(1);
+  });
+
   it('a refusal everywhere is told as what it is, after three tries', async () => {
     const kit = await serve(({ path }): Answer =>
       path.startsWith('/file')
