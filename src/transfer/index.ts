@@ -5,6 +5,7 @@ export { errnoOf, stored, toStoreError } from './errors.js';
 export { createHashPool, hashFile } from './hash-pool.js';
 export type { HashPool } from './hash-pool.js';
 export { sanitiseFileName } from './file-name.js';
+export { retryAfterSeconds } from './http/headers.js';
 export { proxyFromEnvironment, type ProxyFor } from './http/proxy.js';
 export { createRequester, type Requester } from './http/requester.js';
 export { unlessAborted } from './unless-aborted.js';

@@ -49,7 +49,6 @@ export class SourceClient {
   #distrustsKept = false;
   /** Where the redirects led last. */
   #resolved: string | null = null;
-
   /** The source's own address, as an answer from there has it. */
   readonly #home: string;
 

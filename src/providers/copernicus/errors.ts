@@ -3,6 +3,7 @@
  * kind of host; what none of them fits (HTML of a gateway) is described, never quoted. No message carries more than a line of foreign text.
  */
 import { ServiceError } from '../../jobs/error-codes.js';
+import { retryAfterSeconds } from '../../transfer/index.js';
 
 const TEXT_LIMIT = 300;
 /** A server that names no time gets this one; whatever it names is kept between the two bounds. */
@@ -78,9 +79,8 @@ export function retryAfterMs(
   unnamedMs = THROTTLED_MS.unnamed,
 ): number {
   const text = header?.trim() ?? '';
-  // Sent more than once, as by a gateway and what is behind it, the last one counts.
-  const seconds = /^(?:\d+\s*,\s*)*(\d+)$/.exec(text)?.[1];
-  const asked = seconds ? Number(seconds) * 1000 : Date.parse(text) - wallMs;
+  const seconds = retryAfterSeconds(text);
+  const asked = seconds !== null ? seconds * 1000 : Date.parse(text) - wallMs;
   if (Number.isNaN(asked) || /^-/.test(text)) return unnamedMs;
   return Math.min(Math.max(asked, THROTTLED_MS.shortest), THROTTLED_MS.longest);
 }

@@ -112,15 +112,24 @@ export function parseRetryAfter(
   nowMs = Date.now(),
 ): RetryAfter {
   const text = value?.trim() ?? '';
-  // Sent more than once, as by a gateway and what is behind it, the last one counts.
-  const seconds = /^(?:\d+\s*,\s*)*(\d+)$/.exec(text)?.[1];
-  const waitMs = seconds
-    ? Number(seconds) * 1000
-    : /^[A-Za-z]{3}/.test(text)
-      ? Date.parse(/\d{4}$/.test(text) ? `${text} GMT` : text) - nowMs
-      : NaN;
+  const seconds = retryAfterSeconds(text);
+  const waitMs =
+    seconds !== null
+      ? seconds * 1000
+      : /^[A-Za-z]{3}/.test(text)
+        ? Date.parse(/\d{4}$/.test(text) ? `${text} GMT` : text) - nowMs
+        : NaN;
   if (Number.isNaN(waitMs) || waitMs < 0) return { given: false };
   return { given: true, waitMs: Math.min(waitMs, longestMs), clamped: waitMs > longestMs };
+}
+
+/**
+ * What a Retry-After in seconds says; null where it is none. Sent more than once, as by a gateway and what is behind it, the
+ * last one counts.
+ */
+export function retryAfterSeconds(value: string): number | null {
+  const seconds = /^(?:\d+\s*,\s*)*(\d+)$/.exec(value.trim())?.[1];
+  return seconds === undefined ? null : Number(seconds);
 }
 
 export function notHttp(): Retry {
